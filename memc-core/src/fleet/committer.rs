@@ -1,0 +1,272 @@
+//! One task a process appends to the ledger: what is waiting is decided together and appended in one turn.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::SubmitError;
+use super::shared::Shared;
+use crate::ledger::{Change, Commit, Inconsistent, Order, Receipt, decide};
+use crate::model::{CommitId, Revision, Timestamp};
+use crate::store::{Decide, TurnError};
+
+/// Commands decided in one turn at most.
+const MOST_AT_ONCE: usize = 64;
+/// Turns tried for one batch before its callers are told to try again: being behind or finding another history is
+/// cured by one more.
+const ATTEMPTS: usize = 8;
+/// How often, and how far apart, an unknown outcome is looked up before its callers are told.
+const LOOK_UPS: u32 = 4;
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(250);
+
+/// A command and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) order: Order,
+    pub(super) answer: oneshot::Sender<Result<Receipt, SubmitError>>,
+}
+
+type Verdict = Result<Receipt, SubmitError>;
+
+pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
+    let mut waiting = Vec::with_capacity(MOST_AT_ONCE);
+    while queue.recv_many(&mut waiting, MOST_AT_ONCE).await > 0 {
+        let (orders, answers): (Vec<Order>, Vec<_>) = waiting
+            .drain(..)
+            .map(|waiting| (waiting.order, waiting.answer))
+            .unzip();
+        let verdicts = commit(&shared, &orders).await;
+        for (answer, verdict) in answers.into_iter().zip(verdicts) {
+            // Who gave up waiting still had the command carried out.
+            let _ = answer.send(verdict);
+        }
+    }
+}
+
+async fn commit(shared: &Shared, orders: &[Order]) -> Vec<Verdict> {
+    match commit_together(shared, orders).await {
+        Ok(verdicts) => verdicts,
+        // What broke the batch would break it again: one at a time, so that it takes no other command down.
+        Err(Repeats) if orders.len() > 1 => {
+            let mut verdicts = Vec::with_capacity(orders.len());
+            for order in orders {
+                let alone = commit_together(shared, std::slice::from_ref(order)).await;
+                verdicts.extend(alone.unwrap_or_else(|Repeats| vec![Err(SubmitError::Internal)]));
+            }
+            verdicts
+        }
+        Err(Repeats) => vec![Err(SubmitError::Internal)],
+    }
+}
+
+/// A failure that the same batch would meet again.
+struct Repeats;
+
+async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdict>, Repeats> {
+    let _turn = shared.turn.lock().await;
+    let all = |error: SubmitError| Ok(orders.iter().map(|_| Err(error.clone())).collect());
+    for _ in 0..ATTEMPTS {
+        let mut turn = Turn {
+            shared,
+            orders,
+            verdicts: Vec::new(),
+            commits: Vec::new(),
+            broken: None,
+        };
+        let at = shared.state().head();
+        let taken = shared.store().turn(at, &mut turn).await;
+        let Turn {
+            verdicts,
+            commits,
+            broken,
+            ..
+        } = turn;
+        let repaired = match taken {
+            _ if broken.is_some() => {
+                shared
+                    .reload_within_turn(&broken.map(|it| it.to_string()).unwrap_or_default())
+                    .await
+            }
+            Ok(_) => {
+                let folded = fold(shared, &commits);
+                match folded {
+                    Ok(()) => return Ok(verdicts),
+                    // Acknowledged all the same; memory alone is wrong.
+                    Err(error) => match shared.reload_within_turn(&error.to_string()).await {
+                        Ok(_) => return Ok(verdicts),
+                        Err(error) => return all(SubmitError::Unavailable(error.to_string())),
+                    },
+                }
+            }
+            Err(TurnError::Behind) => shared.catch_up_within_turn().await,
+            Err(TurnError::Diverged(_)) => {
+                shared
+                    .reload_within_turn("it is not the ledger that was read")
+                    .await
+            }
+            Err(TurnError::Conflict(error)) => {
+                shared.find(
+                    "ledger.conflict",
+                    format!("a constraint fired that no rule explains: {error}"),
+                );
+                return match shared.reload_within_turn("a constraint of the store fired").await {
+                    Ok(_) => Err(Repeats),
+                    Err(error) => all(SubmitError::Unavailable(error.to_string())),
+                };
+            }
+            Err(TurnError::Unknown(error)) => {
+                tracing::warn!(%error, "the outcome of a turn is unknown");
+                return Ok(look_up(shared, &commits, verdicts).await);
+            }
+            Err(error @ (TurnError::Format(_) | TurnError::Store(_))) => {
+                return all(SubmitError::Unavailable(error.to_string()));
+            }
+        };
+        if let Err(error) = repaired {
+            return all(SubmitError::Unavailable(error.to_string()));
+        }
+    }
+    all(SubmitError::Unavailable(
+        "the ledger keeps changing under this process".into(),
+    ))
+}
+
+fn fold(shared: &Shared, commits: &[Commit]) -> Result<(), Inconsistent> {
+    let mut state = shared.state_mut();
+    commits.iter().try_for_each(|commit| state.fold(commit))
+}
+
+/// Find out what became of commits whose acknowledgement was lost. An empty turn is a confirmed read: after it the
+/// ledger shows the first of them at its revision, or never will.
+async fn look_up(shared: &Shared, commits: &[Commit], verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    let Some(first) = commits.first() else {
+        return verdicts;
+    };
+    for attempt in 0..LOOK_UPS {
+        tokio::time::sleep(LOOK_UP_PAUSE * attempt).await;
+        let at = shared.state().head();
+        let mut reader = Reader { shared, broken: None };
+        match shared.store().turn(at, &mut reader).await {
+            Ok(_) if reader.broken.is_none() => {}
+            Ok(_) | Err(TurnError::Diverged(_)) => {
+                let _ = shared
+                    .reload_within_turn("it is not the ledger that was read")
+                    .await;
+            }
+            Err(TurnError::Behind) => {
+                let _ = shared.catch_up_within_turn().await;
+            }
+            Err(_) => continue,
+        }
+        let before = Revision::new(first.revision.get() - 1);
+        let Ok(there) = shared.store().commits(before, 1).await else {
+            continue;
+        };
+        return match there.first() {
+            Some(commit) if commit.id == first.id => verdicts,
+            // A history that begins later tells nothing.
+            Some(commit) if commit.revision != first.revision => break,
+            _ => {
+                let lost = SubmitError::Unavailable("the connection to the store broke".into());
+                verdicts.into_iter().map(|_| Err(lost.clone())).collect()
+            }
+        };
+    }
+    verdicts
+        .into_iter()
+        .map(|_| Err(SubmitError::OutcomeUnknown))
+        .collect()
+}
+
+struct Reader<'a> {
+    shared: &'a Shared,
+    broken: Option<Inconsistent>,
+}
+
+impl Decide for Reader<'_> {
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.broken = fold(self.shared, &missed).err();
+        Vec::new()
+    }
+}
+
+/// A batch within a turn.
+struct Turn<'a> {
+    shared: &'a Shared,
+    orders: &'a [Order],
+    verdicts: Vec<Verdict>,
+    commits: Vec<Commit>,
+    broken: Option<Inconsistent>,
+}
+
+impl Decide for Turn<'_> {
+    /// Each command is decided on what the ones before it leave, in a draft that is undone before anyone can read it.
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        let mut state = self.shared.state_mut();
+        self.verdicts.clear();
+        self.commits.clear();
+        self.broken = missed.iter().try_for_each(|commit| state.fold(commit)).err();
+        if self.broken.is_some() {
+            return Vec::new();
+        }
+        let end = state.head();
+        let mut undo: Vec<Change> = Vec::new();
+        for order in self.orders {
+            let decided = catch_unwind(AssertUnwindSafe(|| decide(&state, order, now)));
+            let decision = match decided {
+                Ok(Ok(decision)) => decision,
+                Ok(Err(refusal)) => {
+                    self.verdicts.push(Err(refusal.into()));
+                    continue;
+                }
+                Err(_) => {
+                    tracing::error!(?order, "a command could not be decided");
+                    self.verdicts.push(Err(SubmitError::Internal));
+                    continue;
+                }
+            };
+            if decision.changes.is_empty() {
+                self.verdicts.push(Ok(decision.receipt));
+                continue;
+            }
+            let applied = undo.len();
+            let tried: Result<(), Inconsistent> = decision.changes.iter().try_for_each(|change| {
+                undo.push(state.apply(change.clone())?);
+                Ok(())
+            });
+            if let Err(error) = tried {
+                tracing::error!(?order, %error, "a decision contradicts its own state");
+                take_back(&mut state, undo.drain(applied..));
+                self.verdicts.push(Err(SubmitError::Internal));
+                continue;
+            }
+            let commit = Commit {
+                revision: state.head().revision.next(),
+                id: CommitId::fresh(),
+                previous: state.head().id,
+                at: now,
+                actor: order.actor.clone(),
+                action: decision.action,
+                request: order.request.clone(),
+                changes: decision.changes,
+            };
+            state.loaded(commit.head());
+            self.verdicts.push(Ok(decision.receipt));
+            self.commits.push(commit);
+        }
+        take_back(&mut state, undo.drain(..));
+        state.loaded(end);
+        self.commits.clone()
+    }
+}
+
+fn take_back(state: &mut crate::ledger::State, undo: impl DoubleEndedIterator<Item = Change>) {
+    for change in undo.rev() {
+        // The inverse of a change that was applied applies: `apply_then_undo_is_the_identity` in the tests.
+        if let Err(error) = state.apply(change) {
+            tracing::error!(%error, "a draft could not be undone");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What can be asked of a fleet.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::model::{
+    CacheName, ClusterName, HostName, InstanceId, Mib, ObserverId, Policy, Port, PortRange, Principal, Rack,
+    Reason, RequestId, Revision, TeamName,
+};
+
+/// A command with who gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Who acts. Whether they may is for the caller to know: the core has no roles.
+    pub actor: Principal,
+    /// The caller's id of this request. The same one from the same principal gets the same receipt for 7 days; with
+    /// another command it is refused.
+    pub request: Option<RequestId>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What can be asked of a fleet. Each is one atomic step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Command {
+    /// Give an empty ledger its fleet record. [`Fleet::open`](crate::Fleet::open) does it.
+    Found {
+        /// The fleet's id.
+        id: uuid::Uuid,
+    },
+    /// Create a cluster.
+    CreateCluster {
+        /// Unique in the fleet.
+        name: ClusterName,
+        /// Ports and rules.
+        spec: ClusterSpec,
+    },
+    /// Replace a cluster's ports and rules. What is booked already stays booked as it is.
+    ChangeCluster {
+        /// Which.
+        name: ClusterName,
+        /// Ports and rules from now on.
+        spec: ClusterSpec,
+    },
+    /// Remove a cluster that has no hosts and no caches; its quotas go with it.
+    RemoveCluster {
+        /// Which.
+        name: ClusterName,
+    },
+    /// Add a host.
+    AddHost {
+        /// Its Salt minion id.
+        name: HostName,
+        /// What it is.
+        spec: HostSpec,
+    },
+    /// Change a host. Name, cluster and address only while nothing is on it.
+    ChangeHost {
+        /// Which.
+        name: HostName,
+        /// What is to be different.
+        patch: HostPatch,
+    },
+    /// Give a host no new instances.
+    CordonHost {
+        /// Which.
+        name: HostName,
+    },
+    /// Give a cordoned host new instances again, or take a lost one back.
+    UncordonHost {
+        /// Which.
+        name: HostName,
+    },
+    /// Remove a host that has no instances.
+    RemoveHost {
+        /// Which.
+        name: HostName,
+    },
+    /// State that a host is gone. Its instances are no more; their ports stay blocked until it is back.
+    LoseHost {
+        /// Which.
+        name: HostName,
+        /// Why that is known.
+        reason: Reason,
+    },
+    /// Create a team.
+    CreateTeam {
+        /// Unique in the fleet.
+        name: TeamName,
+    },
+    /// Remove a team that has no caches; its quotas go with it.
+    RemoveTeam {
+        /// Which.
+        name: TeamName,
+    },
+    /// Set how much memory a team may ask for in a cluster. Below its use is allowed: it stops growth.
+    SetQuota {
+        /// Where.
+        cluster: ClusterName,
+        /// Whose.
+        team: TeamName,
+        /// Memory × instances, MiB.
+        memory: Mib,
+    },
+    /// Ask for a cache.
+    Allocate {
+        /// Whose.
+        team: TeamName,
+        /// Unique in the team until its last instance is confirmed to have stopped.
+        name: CacheName,
+        /// Where.
+        cluster: ClusterName,
+        /// Memory of each instance, MiB; at least 8.
+        memory: Mib,
+        /// Instances, each on a host of its own; at least 1.
+        instances: u16,
+    },
+    /// Give each instance of a cache another size, all or none.
+    Resize {
+        /// Whose.
+        team: TeamName,
+        /// Which.
+        name: CacheName,
+        /// Memory of each instance, MiB; at least 8.
+        memory: Mib,
+    },
+    /// Give a cache back.
+    Release {
+        /// Whose.
+        team: TeamName,
+        /// Which.
+        name: CacheName,
+    },
+    /// Place the instances that a cache is missing since a host was lost.
+    Replace {
+        /// Whose.
+        team: TeamName,
+        /// Which.
+        name: CacheName,
+    },
+    /// Confirm what was observed of an instance. Nothing happens if it has changed since.
+    Confirm {
+        /// Which.
+        instance: InstanceId,
+        /// The revision of the record that was compared with what was seen.
+        revision: Revision,
+        /// What was seen.
+        seen: Seen,
+    },
+    /// An operator's word that a released instance has stopped, where evidence cannot be had.
+    StateStopped {
+        /// Whose.
+        team: TeamName,
+        /// Which.
+        name: CacheName,
+        /// Which instance of it.
+        index: u16,
+        /// Why that is known.
+        reason: Reason,
+    },
+    /// Note that a host's pillar document of this revision was handed out.
+    NoteServed {
+        /// Whose document.
+        host: HostName,
+        /// The document's revision.
+        document: Revision,
+    },
+}
+
+impl Command {
+    /// SHA-256 of the command, in hexadecimal: tells a retry from another request under the same id.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // Serialising to memory cannot fail: every key is a string.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(&text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// A cluster's ports and rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// The ports its instances may get.
+    pub ports: PortRange,
+    /// Its rules.
+    pub policy: Policy,
+}
+
+/// What a new host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSpec {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Where its instances listen: one address, neither unspecified nor multicast.
+    pub address: IpAddr,
+    /// Memory for instances, MiB: at most 16 TiB.
+    pub memory: Mib,
+    /// What it fails together with.
+    pub rack: Option<Rack>,
+    /// Ports never to be given out on it.
+    pub blocked_ports: BTreeSet<Port>,
+}
+
+/// What is to be different about a host; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct HostPatch {
+    /// Another name; only while nothing is on it.
+    pub name: Option<HostName>,
+    /// Another cluster; only while nothing is on it.
+    pub cluster: Option<ClusterName>,
+    /// Another address; only while nothing is on it.
+    pub address: Option<IpAddr>,
+    /// Another amount of memory, MiB. Below what is booked is allowed: it stops growth.
+    pub memory: Option<Mib>,
+    /// Another rack, or none.
+    pub rack: Option<Option<Rack>>,
+    /// Other ports never to be given out; instances on one of them stay.
+    pub blocked_ports: Option<BTreeSet<Port>>,
+}
+
+/// What an observer saw of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "seen", rename_all = "snake_case")]
+pub enum Seen {
+    /// Its port answers as memcached.
+    Running {
+        /// The limit it runs with, MiB.
+        memory: Mib,
+        /// Whether it holds no more than that limit (`total_malloced`).
+        within: bool,
+        /// Who saw it.
+        observer: ObserverId,
+    },
+    /// Its port, which had answered this observer before, refused it several times in a row.
+    Stopped,
+}

@@ -1,0 +1,14 @@
+//! The fleet's history: a command is decided on the exact state it will be appended to, and state is the fold of
+//! commits.
+
+mod command;
+mod commit;
+mod decide;
+mod refusal;
+mod state;
+
+pub use command::{ClusterSpec, Command, HostPatch, HostSpec, Order, Seen};
+pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
+pub use decide::{Decision, decide};
+pub use refusal::{Blocker, Object, Refusal};
+pub use state::{HostView, Inconsistent, PortUse, State};

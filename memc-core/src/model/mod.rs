@@ -1,0 +1,18 @@
+//! Plain validated records: names and sizes that cannot hold a bad value, and what a fleet keeps.
+
+mod id;
+mod name;
+mod policy;
+mod record;
+mod size;
+mod time;
+
+pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, Revision, TeamId};
+pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};
+pub use policy::{Overhead, Policy, PortRange};
+pub use record::{
+    Cache, Cluster, FleetRecord, Host, HostStatus, Instance, InstanceState, Key, Phase, Quota, Record,
+    Request, RetiredPort, Team,
+};
+pub use size::{InvalidSize, Mib, Port};
+pub use time::Timestamp;

@@ -1,0 +1,107 @@
+//! What a backend does: append at an expected head, atomically and durably, and hand out what it has.
+//!
+//! Every rule of a fleet is kept by [`decide`](crate::ledger::decide()) on the exact state that a commit is appended
+//! to. A store has one hard thing to do, and it is small: see [`Store::turn`].
+
+mod error;
+mod memory;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+pub use error::{StoreError, TurnError};
+pub use memory::MemoryStore;
+
+use crate::ledger::{Commit, Head};
+use crate::model::{Record, Revision, Timestamp};
+
+/// Where [`Store::load`] puts what it reads.
+pub trait Load: Send {
+    /// Take some records. They come in the order of their [`Key`](crate::model::Key)'s kinds: the fleet, clusters,
+    /// hosts, teams, quotas, caches, instances, retired ports, requests.
+    ///
+    /// # Errors
+    /// A sentence about what cannot be; the load ends with [`StoreError::corrupt`].
+    fn take(&mut self, records: Vec<Record>) -> Result<(), String>;
+}
+
+/// Decides inside a turn. Called under the ledger's lock: synchronous, microseconds.
+pub trait Decide: Send {
+    /// Fold the commits that were missed, and answer with the commits to append after them; none to leave the ledger
+    /// as it is.
+    ///
+    /// A store may call it again within the same turn, with the commits missed since the last call (a store that
+    /// learns only from a failed append that it was behind); then only the last answer counts.
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit>;
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Acknowledged changes could be lost: the process must not write.
+    Refuse,
+    /// Worth knowing.
+    Note,
+}
+
+/// Something about a store's server that operators should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// A stable word: `sqlite.synchronous`, …
+    pub code: String,
+    /// What is so, what is needed, and how to get there.
+    pub message: String,
+}
+
+/// How many commits a turn reads at most before it says [`TurnError::Behind`]: what is read under the lock is kept
+/// small, the rest is caught up outside.
+pub const MOST_MISSED: usize = 256;
+
+/// Keeps a ledger and the records it folds to.
+///
+/// Object-safe, so that programs choose a backend when they start. Handles are cheap to share (`Arc<dyn Store>`);
+/// several processes may open the same store at once. There is no defaulted method: whatever a backend forgets, the
+/// compiler asks for.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// The ledger's end, as of some moment after this was called.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Hand over every record as of one moment between call and return, in pages, and say which moment.
+    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError>;
+
+    /// The commits after a revision, oldest first, at most `limit` of them. A store with bounded history may begin
+    /// later than asked: the reader sees that [`Commit::previous`] does not fit and loads anew.
+    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError>;
+
+    /// The commits before a revision, newest first, at most `limit` of them; of one
+    /// [`target`](crate::ledger::Action::target) where one is given. For people who read the history.
+    async fn history(
+        &self,
+        target: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Commit>, StoreError>;
+
+    /// Take a turn at the ledger's end.
+    ///
+    /// Wait for the ledger's lock, fairly among all processes; if the ledger has grown past `at`, read what was
+    /// missed; let `by` decide; append what it answers, all or nothing, and return the new end once it is **durable**:
+    /// on return a power cut no longer takes it back. Without commits to append the turn is a confirmed read of the
+    /// head.
+    ///
+    /// Missed commits are handed over only once they are durable: they may be folded for good whatever becomes of the
+    /// turn. `now` is the store's clock, and not before the last commit's time.
+    ///
+    /// # Errors
+    /// Nothing was appended, except for [`TurnError::Unknown`], after which it may or may not have been.
+    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError>;
+
+    /// What stands against trusting this store's server with what it acknowledges.
+    async fn check(&self) -> Result<Vec<Finding>, StoreError>;
+}

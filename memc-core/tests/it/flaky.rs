@@ -1,0 +1,137 @@
+//! A store that fails when told to, around the one in memory.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use memc_core::Store;
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::Revision;
+use memc_core::store::{Decide, Finding, Load, MemoryStore, StoreError, TurnError};
+use tokio::sync::Semaphore;
+
+/// What the next turn does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Fails before anything was written.
+    Unavailable,
+    /// Writes, and loses the acknowledgement.
+    UnknownDone,
+    /// Does not write, and says neither.
+    UnknownNotDone,
+    /// A constraint fires if the batch has a command of an actor called `user:poison`.
+    ConflictOnPoison,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flaky {
+    pub(crate) inner: Mutex<MemoryStore>,
+    pub(crate) away: AtomicBool,
+    pub(crate) faults: Mutex<VecDeque<Fault>>,
+    pub(crate) always: Mutex<Option<Fault>>,
+    pub(crate) heads: AtomicUsize,
+    pub(crate) turns: AtomicUsize,
+    /// One permit for each call that may go through.
+    pub(crate) gate: Semaphore,
+}
+
+impl Flaky {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Flaky {
+            inner: Mutex::default(),
+            away: AtomicBool::new(false),
+            faults: Mutex::default(),
+            always: Mutex::default(),
+            heads: AtomicUsize::new(0),
+            turns: AtomicUsize::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+        })
+    }
+
+    fn inner(&self) -> Result<MemoryStore, StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("test", "told to be away"));
+        }
+        Ok(self.inner.lock().unwrap().clone())
+    }
+
+    pub(crate) fn next(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+}
+
+struct Spoiled<'a> {
+    by: &'a mut dyn Decide,
+    poisoned: bool,
+    fault: Fault,
+}
+
+impl Decide for Spoiled<'_> {
+    fn decide(&mut self, missed: Vec<Commit>, now: memc_core::model::Timestamp) -> Vec<Commit> {
+        let commits = self.by.decide(missed, now);
+        self.poisoned = commits
+            .iter()
+            .any(|commit| commit.actor.as_str() == "user:poison");
+        match self.fault {
+            Fault::ConflictOnPoison if self.poisoned => Vec::new(),
+            Fault::UnknownNotDone => Vec::new(),
+            _ => commits,
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Flaky {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.heads.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        self.inner()?.head().await
+    }
+
+    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
+        self.inner()?.load(into).await
+    }
+
+    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
+        self.inner()?.commits(after, limit).await
+    }
+
+    async fn history(
+        &self,
+        target: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        self.inner()?.history(target, before, limit).await
+    }
+
+    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        let inner = self.inner()?;
+        let next = self.faults.lock().unwrap().pop_front();
+        let Some(fault) = next.or(*self.always.lock().unwrap()) else {
+            return inner.turn(at, by).await;
+        };
+        let lost = || StoreError::unavailable("turn", "told to break");
+        if fault == Fault::Unavailable {
+            return Err(TurnError::Store(lost()));
+        }
+        let mut spoiled = Spoiled {
+            by,
+            poisoned: false,
+            fault,
+        };
+        let head = inner.turn(at, &mut spoiled).await?;
+        match fault {
+            Fault::ConflictOnPoison if spoiled.poisoned => Err(TurnError::Conflict(lost())),
+            Fault::ConflictOnPoison => Ok(head),
+            _ => Err(TurnError::Unknown(lost())),
+        }
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(Vec::new())
+    }
+}

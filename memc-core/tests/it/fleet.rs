@@ -1,0 +1,379 @@
+//! The fleet over a store: group commit, following, stores that fail.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use memc_core::fleet::{Options, SubmitError};
+use memc_core::ledger::{Command, Order};
+use memc_core::model::*;
+use memc_core::store::MemoryStore;
+use memc_core::{Fleet, Store};
+
+use crate::flaky::{Fault, Flaky};
+use crate::world::*;
+
+/// Polls so seldom that only what a test does moves anything.
+fn quiet() -> Options {
+    Options {
+        poll: Duration::from_secs(3600),
+        ..Options::default()
+    }
+}
+
+async fn open(store: &Arc<Flaky>) -> Fleet {
+    Fleet::open(store.clone() as Arc<dyn Store>, quiet())
+        .await
+        .unwrap()
+}
+
+async fn submit(fleet: &Fleet, command: Command) -> Result<(), SubmitError> {
+    fleet.submit(order(command)).await.map(|_| ())
+}
+
+async fn furnish(fleet: &Fleet, hosts: u64, memory: u64, quota: u64) {
+    let spec = spec(11211, 11214, Policy::default());
+    submit(
+        fleet,
+        Command::CreateCluster {
+            name: name("web"),
+            spec,
+        },
+    )
+    .await
+    .unwrap();
+    for host in 0..hosts {
+        submit(fleet, add_host(&format!("m{host}"), memory, None))
+            .await
+            .unwrap();
+    }
+    submit(fleet, Command::CreateTeam { name: name("shop") })
+        .await
+        .unwrap();
+    let quota = Command::SetQuota {
+        cluster: name("web"),
+        team: name("shop"),
+        memory: mib(quota),
+    };
+    submit(fleet, quota).await.unwrap();
+}
+
+fn caches(fleet: &Fleet) -> BTreeSet<String> {
+    fleet.read(|state| state.caches().map(|cache| cache.name.to_string()).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_fill_a_fleet_without_double_booking() {
+    let store = MemoryStore::new();
+    let one = Fleet::open(Arc::new(store.clone()), Options::default())
+        .await
+        .unwrap();
+    let two = Fleet::open(Arc::new(store.clone()), Options::default())
+        .await
+        .unwrap();
+    furnish(&one, 20, 500, 1_000_000).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..64 {
+        let fleet = if client % 2 == 0 { one.clone() } else { two.clone() };
+        clients.spawn(async move {
+            let mut mine = Vec::new();
+            for number in 0.. {
+                let cache = format!("c{client}-{number}");
+                match submit(&fleet, allocate(&cache, 8 + client % 40, 1)).await {
+                    Ok(()) => mine.push(cache),
+                    Err(SubmitError::Refused(refusal)) if refusal.code() == "no_room" => return mine,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            mine
+        });
+    }
+    let acknowledged: BTreeSet<String> = clients.join_all().await.into_iter().flatten().collect();
+    let fresh = Fleet::open(Arc::new(store), Options::default()).await.unwrap();
+    for fleet in [&one, &two] {
+        fleet.refresh().await.unwrap();
+        assert!(fleet.read(|mine| fresh.read(|loaded| mine == loaded)));
+    }
+    assert_eq!(caches(&fresh), acknowledged);
+    fresh.read(|state| {
+        for view in state.hosts() {
+            let booked: u64 = state
+                .instances()
+                .filter(|it| it.host == view.host.id)
+                .map(|it| it.booked.get())
+                .sum();
+            assert!(booked <= 450, "no more than is open to new instances");
+        }
+        let ports: BTreeSet<_> = state.instances().map(|it| (it.host, it.port)).collect();
+        assert_eq!(ports.len(), state.instances().count());
+    });
+    assert!(acknowledged.len() >= 20);
+}
+
+#[tokio::test]
+async fn what_waits_together_is_committed_together() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 3, 4096, 10_000).await;
+    let before = store.turns.load(Ordering::SeqCst);
+    let permits = store.gate.forget_permits(usize::MAX);
+    let commands: Vec<_> = (0..9)
+        .map(|number| allocate(&format!("c{number}"), 8, 1))
+        .collect();
+    let tasks: Vec<_> = (commands.into_iter())
+        .map(|command| {
+            tokio::spawn({
+                let fleet = fleet.clone();
+                async move { submit(&fleet, command).await }
+            })
+        })
+        .collect();
+    while store.turns.load(Ordering::SeqCst) == before {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(
+        caches(&fleet).is_empty(),
+        "nothing is shown before it is acknowledged"
+    );
+    store.gate.add_permits(permits);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(caches(&fleet).len(), 9);
+    let turns = store.turns.load(Ordering::SeqCst) - before;
+    assert!(turns <= 2, "9 commands in {turns} turns");
+}
+
+#[tokio::test]
+async fn a_refusal_is_of_the_ledgers_end_not_of_what_is_known_here() {
+    let store = Flaky::new();
+    let (one, two) = (open(&store).await, open(&store).await);
+    furnish(&one, 1, 500, 10_000).await;
+    submit(&one, allocate("a", 300, 1)).await.unwrap();
+    // `two` has not asked since it was opened: its own view has no cluster at all.
+    assert!(two.read(|state| state.clusters().next().is_none()));
+    let refused = submit(&two, allocate("b", 300, 1)).await.unwrap_err();
+    assert!(
+        matches!(&refused, SubmitError::Refused(refusal) if refusal.code() == "no_room"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_still_has_the_command_carried_out() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    let permits = store.gate.forget_permits(usize::MAX);
+    let before = store.turns.load(Ordering::SeqCst);
+    let task = tokio::spawn({
+        let fleet = fleet.clone();
+        async move { submit(&fleet, allocate("a", 8, 1)).await }
+    });
+    while store.turns.load(Ordering::SeqCst) == before {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    store.gate.add_permits(permits);
+    submit(&fleet, allocate("b", 8, 1)).await.unwrap();
+    assert_eq!(caches(&fleet), ["a".to_owned(), "b".to_owned()].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_found_out() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    store.next(Fault::UnknownDone);
+    submit(&fleet, allocate("a", 8, 1)).await.unwrap();
+    store.next(Fault::UnknownNotDone);
+    let error = submit(&fleet, allocate("b", 8, 1)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable(_)), "{error}");
+    assert_eq!(caches(&fleet), ["a".to_owned()].into());
+    submit(&fleet, allocate("b", 8, 1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    let asked = |cache| Order {
+        request: Some(name("r-1")),
+        ..order(allocate(cache, 8, 1))
+    };
+    store.next(Fault::UnknownDone);
+    for _ in 0..4 {
+        store.next(Fault::Unavailable);
+    }
+    let error = fleet.submit(asked("a")).await.unwrap_err();
+    assert!(matches!(error, SubmitError::OutcomeUnknown), "{error}");
+    // Asking again with the same request id: the receipt of what was carried out, and no second effect.
+    fleet.submit(asked("a")).await.unwrap();
+    assert_eq!(caches(&fleet), ["a".to_owned()].into());
+}
+
+#[tokio::test]
+async fn a_poisoned_command_takes_no_other_down() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 4, 4096, 10_000).await;
+    *store.always.lock().unwrap() = Some(Fault::ConflictOnPoison);
+    let permits = store.gate.forget_permits(usize::MAX);
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let actor = name(if number == 3 { "user:poison" } else { "user:ann" });
+            let order = Order {
+                actor,
+                ..order(allocate(&format!("c{number}"), 8, 1))
+            };
+            let fleet = fleet.clone();
+            tokio::spawn(async move { fleet.submit(order).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    store.gate.add_permits(permits);
+    for (number, task) in tasks.into_iter().enumerate() {
+        let result = task.await.unwrap();
+        if number == 3 {
+            assert!(matches!(result, Err(SubmitError::Internal)), "{result:?}");
+        } else {
+            result.unwrap();
+        }
+    }
+    assert_eq!(caches(&fleet).len(), 7);
+    assert!(
+        fleet
+            .status()
+            .findings
+            .iter()
+            .any(|finding| finding.code == "ledger.conflict")
+    );
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_reads_go_on_and_say_so() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    store.away.store(true, Ordering::SeqCst);
+    let error = submit(&fleet, allocate("a", 8, 1)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable(_)), "{error}");
+    assert!(fleet.refresh().await.is_err());
+    assert!(fleet.status().stale);
+    let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
+    assert!(document.meta.stale);
+    assert!(
+        fleet.pillar(&name("unknown")).await.is_err(),
+        "it may have been added meanwhile"
+    );
+    store.away.store(false, Ordering::SeqCst);
+    let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
+    assert!(!document.meta.stale && !fleet.status().stale);
+    assert!(fleet.pillar(&name("unknown")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_set_back_is_loaded_anew() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    let other = Fleet::open(Arc::new(MemoryStore::new()), quiet()).await.unwrap();
+    drop(other);
+    let replaced = MemoryStore::new();
+    *store.inner.lock().unwrap() = replaced.clone();
+    Fleet::open(Arc::new(replaced), quiet()).await.unwrap();
+    fleet.refresh().await.unwrap();
+    assert!(fleet.read(|state| state.clusters().next().is_none()));
+    assert!(
+        fleet
+            .status()
+            .findings
+            .iter()
+            .any(|finding| finding.code == "ledger.reloaded")
+    );
+    furnish(&fleet, 1, 4096, 10_000).await;
+}
+
+#[tokio::test]
+async fn nobody_is_answered_from_before_they_asked() {
+    let store = Flaky::new();
+    let (one, two) = (open(&store).await, open(&store).await);
+    let before = store.heads.load(Ordering::SeqCst);
+    let permits = store.gate.forget_permits(usize::MAX);
+    let early = tokio::spawn({
+        let two = two.clone();
+        async move { two.refresh().await.map(|it| it.get()) }
+    });
+    while store.heads.load(Ordering::SeqCst) == before {
+        tokio::task::yield_now().await;
+    }
+    // The check of `early` is under way; these ask after it was sent and share the next one.
+    let late: Vec<_> = (0..10)
+        .map(|_| {
+            tokio::spawn({
+                let two = two.clone();
+                async move { two.refresh().await.map(|it| it.get()) }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    store.gate.add_permits(permits);
+    early.await.unwrap().unwrap();
+    for task in late {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(store.heads.load(Ordering::SeqCst) - before, 2);
+    furnish(&one, 1, 4096, 10_000).await;
+    two.refresh().await.unwrap();
+    assert!(two.read(|state| state.clusters().next().is_some()));
+}
+
+#[tokio::test]
+async fn a_fetch_is_noted_while_something_waits_to_be_stopped() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    submit(&fleet, allocate("a", 8, 1)).await.unwrap();
+    let before = fleet.status().revision;
+    fleet.pillar(&name("m0")).await.unwrap();
+    submit(
+        &fleet,
+        Command::CordonHost {
+            name: name("unknown"),
+        },
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(fleet.status().revision, before, "a fetch alone is no commit");
+    submit(
+        &fleet,
+        Command::Release {
+            team: name("shop"),
+            name: name("a"),
+        },
+    )
+    .await
+    .unwrap();
+    for _ in 0..3 {
+        let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
+        assert_eq!(document.meta.revision, before.next());
+        assert_eq!(document.absent, [port(11211)]);
+        submit(
+            &fleet,
+            Command::CordonHost {
+                name: name("unknown"),
+            },
+        )
+        .await
+        .unwrap_err();
+    }
+    assert_eq!(fleet.status().revision, before.next().next(), "and one is enough");
+    let commits = fleet
+        .history(Some("host:m0"), Revision::new(u64::MAX), 10)
+        .await
+        .unwrap();
+    assert_eq!(commits[0].action.name, "host.served");
+}

@@ -1,0 +1,578 @@
+//! Every rule of a fleet, one by one.
+
+use memc_core::ledger::{Blocker, Command, HostPatch, Order, Refusal, Seen};
+use memc_core::model::*;
+use memc_core::pillar::document;
+
+use crate::world::*;
+
+/// Bookings equal to the memory asked for, no headroom: sums that can be checked by eye.
+fn plain() -> Policy {
+    let overhead = Overhead {
+        percent: 0,
+        base_mib: 0,
+        floor_mib: 0,
+        connections: 0,
+        connection_kib: 0,
+    };
+    Policy {
+        grow_headroom_percent: 0,
+        overhead,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn instances_of_a_cache_are_on_different_hosts_and_racks() {
+    let mut world = World::new(Policy::default(), 10_000);
+    world.ok(add_host("a1", 4096, Some("a")));
+    world.ok(add_host("a2", 4096, Some("a")));
+    world.ok(add_host("b1", 8192, Some("b")));
+    world.ok(allocate("sessions", 64, 2));
+    let hosts: Vec<String> = world
+        .instances("sessions")
+        .iter()
+        .map(|it| world.host_of(it))
+        .collect();
+    assert_eq!(hosts, ["a1", "b1"]);
+    let refusal = world.refused(allocate("wide", 64, 4));
+    assert!(
+        matches!(
+            refusal,
+            Refusal::NoRoom {
+                blocker: Blocker::Hosts,
+                largest: Mib::ZERO,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn the_lowest_port_first_then_the_longest_released() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    for cache in ["a", "b", "c"] {
+        world.ok(allocate(cache, 10, 1));
+    }
+    let ports = |world: &World, cache| world.instances(cache)[0].port.get();
+    assert_eq!(
+        [ports(&world, "a"), ports(&world, "b"), ports(&world, "c")],
+        [11211, 11212, 11213]
+    );
+    for cache in ["b", "a"] {
+        world.run_all(cache);
+        world.ok(release(cache));
+        world.now += 1;
+        let instance = world.instances(cache)[0].clone();
+        world.stopped(&instance).unwrap();
+    }
+    // Both cool down: only the port that was never used is left.
+    world.ok(allocate("d", 10, 1));
+    assert_eq!(ports(&world, "d"), 11214);
+    let refusal = world.refused(allocate("e", 10, 1));
+    assert!(
+        matches!(
+            refusal,
+            Refusal::NoRoom {
+                blocker: Blocker::Ports,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+    world.now += 24 * 60 * 60 * 1000;
+    world.ok(allocate("e", 10, 1));
+    assert_eq!(ports(&world, "e"), 11212, "b was released before a");
+}
+
+#[test]
+fn blocked_ports_are_not_given_out() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    let blocked_ports = Some([port(11211), port(11213)].into());
+    world.ok(Command::ChangeHost {
+        name: name("m1"),
+        patch: HostPatch {
+            blocked_ports,
+            ..HostPatch::default()
+        },
+    });
+    world.ok(allocate("a", 10, 1));
+    world.ok(allocate("b", 10, 1));
+    assert_eq!(world.instances("a")[0].port, port(11212));
+    assert_eq!(world.instances("b")[0].port, port(11214));
+    assert_eq!(world.refused(allocate("c", 10, 1)).code(), "no_room");
+}
+
+#[test]
+fn booked_memory_stays_within_the_host_and_leaves_room_to_grow() {
+    let mut world = World::new(
+        Policy {
+            grow_headroom_percent: 10,
+            ..plain()
+        },
+        10_000,
+    );
+    world.ok(add_host("m1", 1000, None));
+    let refusal = world.refused(allocate("a", 901, 1));
+    assert_eq!(refusal.largest_fit(), Some(mib(900)), "{refusal}");
+    world.ok(allocate("a", 900, 1));
+    world.ok(resize("a", 1000));
+    let refusal = world.refused(resize("a", 1001));
+    assert_eq!(
+        (refusal.code(), refusal.largest_fit()),
+        ("no_room", Some(mib(1000)))
+    );
+    // Less memory than is booked is allowed, and stops growth.
+    let patch = HostPatch {
+        memory: Some(mib(500)),
+        ..HostPatch::default()
+    };
+    world.ok(Command::ChangeHost {
+        name: name("m1"),
+        patch,
+    });
+    assert_eq!(world.refused(resize("a", 1001)).code(), "no_room");
+    world.ok(resize("a", 400));
+}
+
+#[test]
+fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
+    let mut world = World::new(Policy::default(), 100);
+    world.ok(add_host("m1", 4096, None));
+    world.ok(add_host("m2", 4096, None));
+    world.ok(allocate("a", 40, 2));
+    let refusal = world.refused(allocate("b", 11, 2));
+    assert_eq!(
+        (refusal.code(), refusal.largest_fit()),
+        ("quota_exceeded", Some(mib(10)))
+    );
+    assert_eq!(world.refused(resize("a", 51)).largest_fit(), Some(mib(50)));
+    world.run_all("a");
+    world.ok(release("a"));
+    assert_eq!(world.refused(allocate("b", 11, 2)).code(), "quota_exceeded");
+    for instance in world.instances("a") {
+        world.stopped(&instance).unwrap();
+    }
+    world.ok(allocate("b", 11, 2));
+    // Below its use: allowed, and growth stops.
+    world.ok(Command::SetQuota {
+        cluster: name("web"),
+        team: name("shop"),
+        memory: mib(1),
+    });
+    let refusal = world.refused(resize("b", 12));
+    assert_eq!(
+        (refusal.code(), refusal.largest_fit()),
+        ("quota_exceeded", Some(Mib::ZERO))
+    );
+    world.ok(resize("b", 8));
+}
+
+#[test]
+fn the_largest_fit_of_a_refusal_fits() {
+    let mut world = World::new(Policy::default(), 100_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(add_host("m2", 500, None));
+    for instances in [1, 2] {
+        let largest = world
+            .refused(allocate("a", 5000, instances))
+            .largest_fit()
+            .unwrap();
+        assert_eq!(
+            world.refused(allocate("a", largest.get() + 1, instances)).code(),
+            "no_room"
+        );
+        world.ok(allocate("a", largest.get(), instances));
+        let largest = world.refused(resize("a", 5000)).largest_fit().unwrap();
+        world.ok(resize("a", largest.get()));
+        world.ok(release("a"));
+        for instance in world.instances("a") {
+            let (index, reason) = (instance.index, name("test"));
+            world.ok(Command::StateStopped {
+                team: name("shop"),
+                name: name("a"),
+                index,
+                reason,
+            });
+        }
+    }
+}
+
+#[test]
+fn sizes_are_from_8_mib_to_the_clusters_largest() {
+    let mut world = World::new(
+        Policy {
+            max_instance_mib: mib(100),
+            ..Policy::default()
+        },
+        10_000,
+    );
+    world.ok(add_host("m1", 4096, None));
+    for size in [0, 7, 101] {
+        assert_eq!(world.refused(allocate("a", size, 1)).code(), "out_of_range");
+    }
+    assert_eq!(world.refused(allocate("a", 8, 0)).code(), "out_of_range");
+    assert_eq!(world.refused(allocate("a", 8, 17)).code(), "out_of_range");
+    world.ok(allocate("a", 8, 1));
+    assert_eq!(world.refused(resize("a", 101)).code(), "out_of_range");
+}
+
+#[test]
+fn growing_is_pending_until_seen_and_shrinking_until_the_memory_is_back() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 100, 1));
+    let one = |world: &World| world.instances("a")[0].clone();
+    assert_eq!(one(&world).state(), InstanceState::Pending);
+    world.run_all("a");
+    assert_eq!(one(&world).state(), InstanceState::Running);
+    world.ok(resize("a", 200));
+    assert_eq!(
+        (one(&world).state(), one(&world).booked),
+        (InstanceState::Pending, mib(200))
+    );
+    let it = one(&world);
+    world.seen_running(&it, 200, true).unwrap();
+    world.ok(resize("a", 50));
+    assert_eq!(
+        (one(&world).state(), one(&world).booked),
+        (InstanceState::Shrinking, mib(200))
+    );
+    let it = one(&world);
+    world.seen_running(&it, 50, false).unwrap();
+    assert_eq!(
+        (one(&world).state(), one(&world).booked),
+        (InstanceState::Shrinking, mib(200))
+    );
+    // Growing again meanwhile keeps the larger booking.
+    world.ok(resize("a", 60));
+    assert_eq!(
+        (one(&world).state(), one(&world).booked),
+        (InstanceState::Shrinking, mib(200))
+    );
+    let it = one(&world);
+    world.seen_running(&it, 60, true).unwrap();
+    assert_eq!(
+        (one(&world).state(), one(&world).booked),
+        (InstanceState::Running, mib(60))
+    );
+}
+
+#[test]
+fn a_confirmation_of_what_has_changed_since_is_void() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 100, 1));
+    let before = world.instances("a")[0].clone();
+    world.ok(resize("a", 120));
+    assert_eq!(
+        world.seen_running(&before, 100, true).unwrap_err(),
+        Refusal::Outdated
+    );
+}
+
+#[test]
+fn released_stays_booked_until_the_tombstone_was_served_and_the_stop_seen() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 1000, 1));
+    world.run_all("a");
+    world.ok(release("a"));
+    assert_eq!(world.refused(allocate("a", 10, 1)).code(), "name_taken");
+    assert_eq!(world.refused(allocate("b", 10, 1)).code(), "no_room");
+    let it = world.instances("a")[0].clone();
+    let early = Command::Confirm {
+        instance: it.id,
+        revision: it.revision,
+        seen: Seen::Stopped,
+    };
+    assert_eq!(world.refused(early).code(), "not_releasing");
+    world.stopped(&it).unwrap();
+    world.ok(allocate("a", 1000, 1));
+    assert_eq!(world.instances("a")[0].port, port(11212), "the port cools down");
+    let document = document(&world.state, &name("m1"), false).unwrap();
+    assert_eq!(document.absent, [port(11211)], "the tombstone stays");
+    assert_eq!(document.meta.absent_ids[&port(11211)], it.id);
+}
+
+#[test]
+fn only_what_is_released_can_be_stated_stopped() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    let stated = Command::StateStopped {
+        team: name("shop"),
+        name: name("a"),
+        index: 0,
+        reason: name("host was reinstalled"),
+    };
+    assert_eq!(world.refused(stated.clone()).code(), "not_releasing");
+    world.ok(release("a"));
+    world.ok(stated);
+    assert!(world.state.cache_named(&name("shop"), &name("a")).is_none());
+}
+
+#[test]
+fn a_host_in_use_is_not_removed_renamed_or_moved() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(Command::CreateCluster {
+        name: name("other"),
+        spec: spec(11300, 11400, plain()),
+    });
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    assert_eq!(
+        world.refused(Command::RemoveHost { name: name("m1") }).code(),
+        "in_use"
+    );
+    let patches = [
+        HostPatch {
+            name: Some(name("m2")),
+            ..HostPatch::default()
+        },
+        HostPatch {
+            cluster: Some(name("other")),
+            ..HostPatch::default()
+        },
+        HostPatch {
+            address: Some("127.0.0.2".parse().unwrap()),
+            ..HostPatch::default()
+        },
+    ];
+    for patch in patches.clone() {
+        assert_eq!(
+            world
+                .refused(Command::ChangeHost {
+                    name: name("m1"),
+                    patch
+                })
+                .code(),
+            "in_use"
+        );
+    }
+    assert_eq!(
+        world.refused(Command::RemoveCluster { name: name("web") }).code(),
+        "in_use"
+    );
+    assert_eq!(
+        world.refused(Command::RemoveTeam { name: name("shop") }).code(),
+        "in_use"
+    );
+    world.ok(release("a"));
+    let it = world.instances("a")[0].clone();
+    assert_eq!(
+        world.refused(Command::RemoveHost { name: name("m1") }).code(),
+        "in_use"
+    );
+    world.stopped(&it).unwrap();
+    let [renamed, ..] = patches;
+    world.ok(Command::ChangeHost {
+        name: name("m1"),
+        patch: renamed,
+    });
+    world.ok(Command::RemoveHost { name: name("m2") });
+    world.ok(Command::RemoveTeam { name: name("shop") });
+    world.ok(Command::RemoveCluster { name: name("web") });
+    assert_eq!(world.state.quotas().count(), 0);
+}
+
+#[test]
+fn host_names_that_differ_only_in_case_are_refused() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1.example.com", 1000, None));
+    assert_eq!(
+        world.refused(add_host("M1.example.com", 1000, None)).code(),
+        "name_taken"
+    );
+    assert!(document(&world.state, &name("M1.example.com"), false).is_none());
+    // The host itself may change its case.
+    let patch = HostPatch {
+        name: Some(name("M1.example.com")),
+        ..HostPatch::default()
+    };
+    world.ok(Command::ChangeHost {
+        name: name("m1.example.com"),
+        patch,
+    });
+    assert!(document(&world.state, &name("M1.example.com"), false).is_some());
+}
+
+#[test]
+fn addresses_are_of_one_host() {
+    let mut world = World::new(plain(), 10_000);
+    for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255"] {
+        let Command::AddHost { name, mut spec } = add_host("m1", 10, None) else {
+            unreachable!()
+        };
+        spec.address = address.parse().unwrap();
+        assert_eq!(
+            world.refused(Command::AddHost { name, spec }).code(),
+            "out_of_range",
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn cordoned_hosts_take_nothing_new_and_still_grow() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.ok(Command::CordonHost { name: name("m1") });
+    let refusal = world.refused(allocate("b", 10, 1));
+    assert!(
+        matches!(
+            refusal,
+            Refusal::NoRoom {
+                blocker: Blocker::Hosts,
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+    world.ok(resize("a", 1000));
+    world.ok(Command::UncordonHost { name: name("m1") });
+    world.ok(resize("a", 500));
+}
+
+#[test]
+fn a_lost_host_frees_memory_elsewhere_and_comes_back_with_tombstones() {
+    let mut world = World::new(plain(), 200);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(add_host("m2", 1000, None));
+    world.ok(allocate("a", 100, 1));
+    let before = world.instances("a")[0].clone();
+    let lost = world.host_of(&before);
+    world.ok(allocate("gone", 100, 1));
+    world.ok(release("gone"));
+    world.ok(Command::LoseHost {
+        name: name(&lost),
+        reason: name("burnt"),
+    });
+    assert!(world.instances("a").is_empty());
+    assert!(
+        world.state.cache_named(&name("shop"), &name("gone")).is_none(),
+        "nothing of it is left to be released"
+    );
+    world.ok(Command::Replace {
+        team: name("shop"),
+        name: name("a"),
+    });
+    let after = world.instances("a")[0].clone();
+    assert_ne!(world.host_of(&after), lost);
+    assert_eq!((after.index, after.memory), (before.index, before.memory));
+
+    let told = document(&world.state, &name(&lost), false).unwrap();
+    assert!(told.items.is_empty());
+    assert_eq!(told.meta.absent_ids[&before.port], before.id);
+    world.now += 1000 * 24 * 60 * 60 * 1000;
+    assert_eq!(world.refused(allocate("b", 1000, 1)).code(), "quota_exceeded");
+    world.ok(Command::UncordonHost { name: name(&lost) });
+    world.ok(Command::SetQuota {
+        cluster: name("web"),
+        team: name("shop"),
+        memory: mib(5000),
+    });
+    world.ok(allocate("b", 1000, 1));
+    assert_ne!(
+        world.instances("b")[0].port,
+        before.port,
+        "its ports cool down from its return on"
+    );
+}
+
+#[test]
+fn the_same_request_id_gets_the_same_receipt() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    let asked = |actor: &str, command| Order {
+        actor: name(actor),
+        request: Some(name("r-1")),
+        command,
+    };
+    let first = world.try_order(asked("user:ann", allocate("a", 10, 1))).unwrap();
+    world.now += 1000;
+    let again = world.try_order(asked("user:ann", allocate("a", 10, 1))).unwrap();
+    assert_eq!(first.receipt, again.receipt);
+    assert!(again.changes.is_empty());
+    let other = world.try_order(asked("user:ann", allocate("b", 10, 1)));
+    assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
+    assert_eq!(
+        world
+            .try_order(asked("user:bob", allocate("a", 10, 1)))
+            .unwrap_err()
+            .code(),
+        "name_taken"
+    );
+    // A request that has nothing to change is remembered as well.
+    let same = Order {
+        actor: name("user:ann"),
+        request: Some(name("r-2")),
+        command: resize("a", 10),
+    };
+    let first = world.try_order(same.clone()).unwrap();
+    world.ok(resize("a", 20));
+    assert_eq!(world.try_order(same).unwrap().receipt, first.receipt);
+    assert_eq!(world.instances("a")[0].memory, mib(20));
+    // After 7 days it is forgotten.
+    world.now += 7 * 24 * 60 * 60 * 1000 + 1;
+    assert_eq!(
+        world
+            .try_order(asked("user:ann", allocate("a", 10, 1)))
+            .unwrap_err()
+            .code(),
+        "name_taken"
+    );
+    world.try_order(asked("user:ann", allocate("b", 10, 1))).unwrap();
+    assert!(world.state.request(&name("user:ann"), &name("r-2")).is_none());
+}
+
+#[test]
+fn the_seeds_own_case() {
+    let mut world = World::new(Policy::default(), 10_000);
+    let spec = spec(11210, 11999, Policy::default());
+    world.ok(Command::ChangeCluster {
+        name: name("web"),
+        spec,
+    });
+    world.ok(add_host("m1.example.com", 4096, None));
+    for (cache, size) in [("a", 12), ("b", 22), ("c", 33)] {
+        world.ok(allocate(cache, size, 1));
+    }
+    let document = document(&world.state, &name("m1.example.com"), false).unwrap();
+    let items = serde_json::to_value(&document).unwrap();
+    assert_eq!(
+        items["memc_items"],
+        serde_json::json!({"11210": 12, "11211": 22, "11212": 33})
+    );
+    assert_eq!(items["memc_meta"]["count"], 3);
+    assert_eq!(items["memc_meta"]["revision"], world.state.head().revision.get());
+    assert_eq!(
+        items["memc_config"],
+        serde_json::json!({"listen": "127.0.1.11", "max_connections": 30240})
+    );
+}
+
+#[test]
+fn a_documents_revision_is_the_last_commit_that_touched_it() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(add_host("m2", 10, None));
+    let revision = |world: &World, host| document(&world.state, &name(host), false).unwrap().meta.revision;
+    let (m1, m2) = (revision(&world, "m1"), revision(&world, "m2"));
+    world.ok(allocate("a", 100, 1));
+    assert_eq!(revision(&world, "m1"), world.state.head().revision);
+    assert_eq!(revision(&world, "m2"), m2);
+    assert!(revision(&world, "m1") > m1);
+    world.ok(Command::NoteServed {
+        host: name("m1"),
+        document: world.state.head().revision,
+    });
+    assert!(
+        revision(&world, "m1") < world.state.head().revision,
+        "noting a fetch does not make a new document"
+    );
+}
