@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod fleet;
 pub mod ledger;
 pub mod model;

@@ -87,9 +87,7 @@ pub enum Refusal {
         todo: &'static str,
     },
     /// No room that keeps every rule.
-    #[error(
-        "cluster {cluster} has no room for {instances} × {memory}: {blocker}; the largest that fits now is {largest}"
-    )]
+    #[error("cluster {cluster} has no room for {instances} × {memory}: {blocker}; {}", would_fit(*.largest))]
     NoRoom {
         /// Where.
         cluster: ClusterName,
@@ -104,8 +102,8 @@ pub enum Refusal {
     },
     /// More than the team may have.
     #[error(
-        "team {team} may have {limit} in cluster {cluster} and has {used}: {asked} more is too much; the largest \
-         that fits now is {largest} an instance"
+        "team {team} may have {limit} in cluster {cluster} and has {used}: {asked} more is too much; {}",
+        would_fit(*.largest)
     )]
     QuotaExceeded {
         /// Whose.
@@ -154,6 +152,13 @@ pub enum Refusal {
     /// There is a fleet already.
     #[error("this ledger has its fleet already")]
     Founded,
+}
+
+fn would_fit(largest: Mib) -> String {
+    match largest {
+        Mib::ZERO => "no size fits now".to_owned(),
+        largest => format!("the largest that fits now is {largest} an instance"),
+    }
 }
 
 impl Refusal {

@@ -1,0 +1,142 @@
+//! The cases that every [`Store`] must pass: plain functions, each its own named test.
+//!
+//! For authors of stores, behind the feature `conformance`. A backend says how to open a handle, and runs them all:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use memc_core::Store;
+//! use memc_core::conformance::Fixture;
+//! use memc_core::store::MemoryStore;
+//!
+//! struct Memory(MemoryStore);
+//!
+//! #[async_trait::async_trait]
+//! impl Fixture for Memory {
+//!     async fn open(&self) -> Arc<dyn Store> {
+//!         Arc::new(self.0.clone())
+//!     }
+//! }
+//!
+//! # mod tests { use super::*;
+//! // In a module of tests: one `#[test]` for each case, each with a fixture of its own.
+//! memc_core::store_conformance!(Memory(MemoryStore::new()));
+//! # }
+//! ```
+//!
+//! The cases write whatever they like into the ledger they are given. What a fixture does not supply is printed as
+//! "not tested". Cases may be added in any version.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a case fails by panicking, as tests do
+
+mod concurrency;
+mod dropped;
+mod history;
+mod process;
+mod random;
+mod records;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::Store;
+
+pub use concurrency::{
+    concurrent_turns_neither_lose_nor_double, fleets_share_a_ledger, loads_are_of_one_moment,
+};
+pub use dropped::dropped_turns_are_all_or_nothing;
+pub use history::{commits_come_back_as_they_were, commits_come_in_pages, history_is_newest_first};
+pub use random::random_commands_match_the_reference;
+pub use records::{an_empty_ledger, constraints_are_a_second_line, every_kind_of_record};
+pub use turns::{
+    a_batch_is_appended_whole, a_stale_turn_gets_what_it_missed, an_empty_turn_changes_nothing,
+    another_history_is_diverged, handles_see_each_other, time_never_goes_back, too_many_missed_is_behind,
+};
+
+/// How the cases get at a store. Each case has a fixture of its own.
+#[async_trait]
+pub trait Fixture: Send + Sync {
+    /// Another handle on this fixture's ledger, as another process would open it. The ledger is empty at first, and
+    /// shared with no other fixture.
+    async fn open(&self) -> Arc<dyn Store>;
+
+    /// Whether the store keeps keys and references itself, as a second line behind the rules. Without them
+    /// [`constraints_are_a_second_line`] is not tested.
+    fn has_constraints(&self) -> bool {
+        false
+    }
+}
+
+/// Make a `#[test]` of every case. The expression makes a [`Fixture`](crate::conformance::Fixture); it is evaluated
+/// once for each, in an `async` block of a Tokio runtime.
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:expr) => {
+        $crate::store_conformance! { @each $fixture;
+            an_empty_ledger
+            every_kind_of_record
+            constraints_are_a_second_line
+            commits_come_back_as_they_were
+            commits_come_in_pages
+            history_is_newest_first
+            a_batch_is_appended_whole
+            an_empty_turn_changes_nothing
+            a_stale_turn_gets_what_it_missed
+            too_many_missed_is_behind
+            another_history_is_diverged
+            time_never_goes_back
+            handles_see_each_other
+            concurrent_turns_neither_lose_nor_double
+            loads_are_of_one_moment
+            fleets_share_a_ledger
+            dropped_turns_are_all_or_nothing
+            random_commands_match_the_reference
+        }
+    };
+    (@each $fixture:expr; $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::conformance::run(async {
+                    let fixture = $fixture;
+                    $crate::conformance::$case(&fixture).await;
+                });
+            }
+        )*
+    };
+}
+
+/// Run a case on a runtime with several threads. One that takes longer than two minutes has failed.
+pub fn run(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_all()
+        .build()
+        .unwrap();
+    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), case).await });
+    assert!(ended.is_ok(), "the case did not end within two minutes");
+}
+
+fn not_tested(what: &str) {
+    eprintln!("not tested: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    struct Memory(MemoryStore);
+
+    #[async_trait]
+    impl Fixture for Memory {
+        async fn open(&self) -> Arc<dyn Store> {
+            Arc::new(self.0.clone())
+        }
+    }
+
+    crate::store_conformance!(Memory(MemoryStore::new()));
+}

@@ -1,0 +1,231 @@
+//! Opening a database file: settings, schema, one writer and a pool of readers.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use memc_core::store::{Finding, Severity, StoreError};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
+
+use super::lock::private;
+use super::session::failure;
+use crate::ConnectError;
+
+/// How long a statement waits for another program's lock on the database, which ours never hold for long.
+const BUSY: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+/// Pages that the writer keeps in memory, as KiB below zero: 16 MiB, for the indexes of a large fleet.
+const WRITER_CACHE: &str = "-16384";
+/// How many pages of 4 KiB the log grows to before they are moved into the database: 16 MiB. A page that many turns
+/// change, as most indexes' are, is then moved once for all of them.
+const CHECKPOINT: &str = "4000";
+/// Beside the tables of this crate others may live in the same file, with a migrations table of their own.
+const MIGRATIONS_TABLE: &str = "memc_migrations";
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations/sqlite");
+    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrations
+});
+
+/// The open connections on one database file.
+#[derive(Debug)]
+pub(super) struct Connections {
+    identity: Identity,
+    pub(super) readers: SqlitePool,
+    /// Taken out for a turn, and put back only in good order. Empty means: open another.
+    pub(super) writer: Mutex<Option<SqliteConnection>>,
+}
+
+/// Which file a path leads to.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        #[cfg(unix)]
+        return {
+            use std::os::unix::fs::MetadataExt;
+            Ok(Identity(metadata.dev(), metadata.ino()))
+        };
+        #[cfg(not(unix))]
+        return {
+            let _ = metadata;
+            Ok(Identity(0, 0))
+        };
+    }
+}
+
+impl Connections {
+    /// Open a database that is there, and bring its schema up to date. Whoever calls has the turn: SQLite lets nobody
+    /// else change the schema or the journal mode meanwhile, but does not wait for it either.
+    pub(super) async fn open(path: &Path) -> Result<Self, ConnectError> {
+        let away = |error: io::Error| ConnectError::Store(StoreError::unavailable("open", error));
+        let identity = Identity::of(path).map_err(away)?;
+        let mut writer = writer(path)
+            .await
+            .map_err(|error| ConnectError::Store(failure(error).reading("open")))?;
+        migrate(&mut writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY)
+            .connect_lazy_with(options(path).pragma("query_only", "ON"));
+        Ok(Connections {
+            identity,
+            readers,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Whether the path still leads to the file that these are connected to. A file that was removed or replaced
+    /// would go on taking writes that nobody else sees.
+    pub(super) fn are_of(&self, path: &Path) -> io::Result<bool> {
+        Ok(Identity::of(path)? == self.identity)
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .busy_timeout(BUSY)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging()
+}
+
+/// A connection that commits durably.
+pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("cache_size", WRITER_CACHE)
+        .pragma("wal_autocheckpoint", CHECKPOINT)
+        .connect()
+        .await
+}
+
+/// A connection of its own for one long read: a transaction on it ends with it, whatever becomes of the reader.
+pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path).pragma("query_only", "ON").connect().await
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> {
+    let known = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or_default();
+    // sqlx's own lock does nothing on SQLite: the caller's turn is the lock.
+    // `run` takes an `Acquire`, with which the future is not `Send` for every lifetime; this is what it calls.
+    let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(found) if found > known => ConnectError::NewerSchema { found, known },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            ConnectError::Store(failure(error).reading("migrate"))
+        }
+        error => ConnectError::Store(StoreError::corrupt("migrate", error)),
+    })
+}
+
+/// Create the file where there is none, readable by its owner only, and say where it is for good.
+pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
+    let failed = |source: io::Error| ConnectError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let directory = match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    };
+    if !directory.is_dir() {
+        return Err(ConnectError::NoDirectory(directory.to_owned()));
+    }
+    match private().write(true).create_new(true).open(path) {
+        // The directory's entry has to outlast a power cut as well.
+        Ok(file) => file
+            .sync_all()
+            .and_then(|()| File::open(directory)?.sync_all())
+            .map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let path = std::fs::canonicalize(path).map_err(failed)?;
+    if path.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(path)
+}
+
+/// What the settings of a connection say about what it acknowledges.
+pub(super) async fn findings(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+        .fetch_one(&mut *connection)
+        .await?;
+    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(judge(&journal, synchronous, foreign_keys))
+}
+
+fn judge(journal: &str, synchronous: i64, foreign_keys: i64) -> Vec<Finding> {
+    let refuse = |setting: &str, is: &str, needed: &str, how: &str| Finding {
+        severity: Severity::Refuse,
+        code: format!("sqlite.{setting}"),
+        message: format!("{setting} is {is}, {needed} is needed: {how}"),
+    };
+    let mut findings = Vec::new();
+    if !journal.eq_ignore_ascii_case("wal") {
+        let how = "put the database on a local file system, which write-ahead logging needs, and run \
+                   PRAGMA journal_mode = WAL while no other program has it open";
+        findings.push(refuse("journal_mode", journal, "wal", how));
+    }
+    // OFF, NORMAL, FULL, EXTRA: <https://www.sqlite.org/pragma.html#pragma_synchronous>
+    if synchronous < 2 {
+        let how = "it is set on every connection, so SQLite was built to ignore it: use the one this program brings";
+        findings.push(refuse("synchronous", &synchronous.to_string(), "2 (FULL)", how));
+    }
+    if foreign_keys != 1 {
+        let how = "it is set on every connection, so SQLite was built without foreign keys: use the one this \
+                   program brings";
+        findings.push(refuse("foreign_keys", &foreign_keys.to_string(), "1 (ON)", how));
+    }
+    findings
+}
+
+pub(super) async fn close(connection: SqliteConnection) {
+    // Whatever is wrong with it, it is not used again.
+    let _ = connection.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsafe_settings_are_refused_by_name() {
+        assert_eq!(judge("wal", 2, 1), []);
+        assert_eq!(judge("WAL", 3, 1), []);
+        let codes: Vec<_> = judge("delete", 1, 0)
+            .into_iter()
+            .map(|it| (it.severity, it.code))
+            .collect();
+        let refused = |code: &str| (Severity::Refuse, code.to_owned());
+        assert_eq!(
+            codes,
+            [
+                refused("sqlite.journal_mode"),
+                refused("sqlite.synchronous"),
+                refused("sqlite.foreign_keys")
+            ]
+        );
+    }
+}

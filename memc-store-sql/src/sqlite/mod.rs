@@ -1,0 +1,218 @@
+//! SQLite: the embedded default, for the processes of one machine.
+
+mod connection;
+mod file_system;
+mod lock;
+mod session;
+mod turn;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::Revision;
+use memc_core::store::{Decide, Finding, Load, Store, StoreError, TurnError};
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
+use tokio::sync::RwLock;
+
+use crate::statement::{Dialect, Statements};
+use crate::{ConnectError, ledger};
+use connection::Connections;
+use session::failure;
+
+static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(&Dialect {
+        // Not numbered, so that statements can be strung together.
+        placeholder: |_| "?".into(),
+        update_or_insert: |update, insert, values| {
+            format!("{update}; {insert} SELECT {values} WHERE changes() = 0")
+        },
+        put_values: |row, key| [&row[key..], &row[..key], &row].concat(),
+    })
+});
+
+/// How a SQLite store is run.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How long a turn waits for the other processes' before it fails with a [`StoreError`] that names the one which
+    /// has it; default 30 s.
+    pub lock_wait: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        SqliteOptions {
+            lock_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A ledger in a SQLite file. Any number of handles in any number of processes of one machine may be open on it.
+///
+/// Clones share one writer connection and one pool of readers. Beside `memc.db` there are SQLite's own `memc.db-wal`
+/// and `memc.db-shm`, and `memc.db.next` and `memc.db.turn`, through which processes take turns.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    options: SqliteOptions,
+    turns: lock::Turns,
+    connections: RwLock<Arc<Connections>>,
+    /// A commit failed in a way that a crash could turn into success: the next transaction has to write something.
+    unsettled: AtomicBool,
+}
+
+impl SqliteStore {
+    /// Open a ledger. Where there is no such file it is created, readable by its owner only; its directory has to be
+    /// there. An older schema is brought up to date.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, ConnectError> {
+        let path = connection::create(path.as_ref())?;
+        let file = |source| ConnectError::File {
+            path: path.clone(),
+            source,
+        };
+        let turns = lock::Turns::of(&path).map_err(file)?;
+        let connections = open(&path, &turns, &options).await?;
+        let connections = RwLock::new(Arc::new(connections));
+        let inner = Inner {
+            path,
+            options,
+            turns,
+            connections,
+            unsettled: AtomicBool::new(false),
+        };
+        Ok(SqliteStore {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+}
+
+async fn open(
+    path: &Path,
+    turns: &lock::Turns,
+    options: &SqliteOptions,
+) -> Result<Connections, ConnectError> {
+    let away = |error| ConnectError::Store(StoreError::unavailable("open", error));
+    let _turn = turns.take(options.lock_wait).await.map_err(away)?;
+    Connections::open(path).await
+}
+
+impl Inner {
+    /// The connections on the file that the path leads to now: it may have been replaced, by a backup say.
+    async fn connections(&self) -> Result<Arc<Connections>, StoreError> {
+        let away = |error: std::io::Error| {
+            StoreError::unavailable(
+                "open",
+                format!("{} cannot be reached: {error}", self.path.display()),
+            )
+        };
+        let connections = Arc::clone(&*self.connections.read().await);
+        if connections.are_of(&self.path).map_err(away)? {
+            return Ok(connections);
+        }
+        drop(connections);
+        let mut current = self.connections.write().await;
+        if !current.are_of(&self.path).map_err(away)? {
+            tracing::warn!(path = %self.path.display(), "the database file was replaced: it is opened anew");
+            // SQLite leaves the new file's log alone when the last connection to the old one closes.
+            current.readers.close().await;
+            let opened = open(&self.path, &self.turns, &self.options).await;
+            *current = Arc::new(opened.map_err(|error| match error {
+                ConnectError::Store(error) => error,
+                error => StoreError::corrupt("open", error),
+            })?);
+        }
+        Ok(Arc::clone(&current))
+    }
+
+    /// A connection for one statement, outside any transaction.
+    async fn reader(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
+        let connections = self.connections().await?;
+        connections
+            .readers
+            .acquire()
+            .await
+            .map_err(|error| failure(error).reading(operation))
+    }
+
+    fn is_unsettled(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire)
+    }
+
+    fn set_unsettled(&self, unsettled: bool) {
+        self.unsettled.store(unsettled, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        let mut reader = self.inner.reader("head").await?;
+        ledger::head(&mut *reader, &STATEMENTS)
+            .await
+            .map_err(|failure| failure.reading("head"))
+    }
+
+    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
+        // For its check of the file.
+        self.inner.connections().await?;
+        let reading = |error| failure(error).reading("load");
+        let mut reader = connection::long_reader(&self.inner.path).await.map_err(reading)?;
+        sqlx::raw_sql("BEGIN")
+            .execute(&mut reader)
+            .await
+            .map_err(reading)?;
+        let loaded = ledger::load(&mut reader, &STATEMENTS, into).await;
+        connection::close(reader).await;
+        loaded
+    }
+
+    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
+        let mut reader = self.inner.reader("commits").await?;
+        let commits = ledger::commits(&mut *reader, &STATEMENTS, after, limit).await;
+        commits.map_err(|failure| failure.reading("commits"))
+    }
+
+    async fn history(
+        &self,
+        target: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        let mut reader = self.inner.reader("history").await?;
+        let commits = ledger::history(&mut *reader, &STATEMENTS, target, before, limit).await;
+        commits.map_err(|failure| failure.reading("history"))
+    }
+
+    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+        turn::turn(&self.inner, at, by).await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        self.inner.connections().await?;
+        // Opened as every writer is.
+        let reading = |error| failure(error).reading("check");
+        let mut connection = connection::writer(&self.inner.path).await.map_err(reading)?;
+        let mut findings = connection::findings(&mut connection).await.map_err(reading)?;
+        connection::close(connection).await;
+        findings.extend(file_system::finding(&self.inner.path));
+        Ok(findings)
+    }
+}

@@ -1,0 +1,99 @@
+//! A SQLite connection as the ledger's queries use it.
+
+use std::sync::Arc;
+
+use sqlx::error::{DatabaseError, ErrorKind};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
+
+use crate::session::{Failure, Session, Step};
+use crate::value::{Type, Value};
+
+impl Session for SqliteConnection {
+    async fn execute(&mut self, steps: Vec<Step>) -> Result<u64, Failure> {
+        // As one text: sending it to the connection's thread and waking that up costs more than a statement does.
+        // sqlx keeps such texts prepared, and the commits of a busy ledger have few different shapes.
+        let sql = steps.iter().map(|step| &*step.sql).collect::<Vec<_>>().join("; ");
+        let values = steps.into_iter().flat_map(|step| step.values).collect();
+        let done = query(&sql.into(), values).execute(self).await.map_err(failure)?;
+        Ok(done.rows_affected())
+    }
+
+    async fn rows(
+        &mut self,
+        sql: &Arc<str>,
+        values: Vec<Value>,
+        types: &[Type],
+    ) -> Result<Vec<Vec<Value>>, Failure> {
+        let rows = query(sql, values).fetch_all(self).await.map_err(failure)?;
+        rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+    }
+}
+
+fn query(sql: &Arc<str>, values: Vec<Value>) -> sqlx::query::Query<'static, Sqlite, SqliteArguments> {
+    // The statements are made of names in this crate; values are bound.
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Null => query.bind(None::<i64>),
+        Value::Integer(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+        Value::Bytes(bytes) => query.bind(bytes),
+    })
+}
+
+fn read(row: &SqliteRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
+    let value = |(column, kind): (usize, &Type)| {
+        Ok(match kind {
+            Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
+            Type::Text => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
+            Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
+        }
+        .unwrap_or(Value::Null))
+    };
+    types.iter().enumerate().map(value).collect()
+}
+
+/// SQLite's result codes, <https://www.sqlite.org/rescode.html>; the extended ones keep these in their low byte.
+mod code {
+    pub(super) const ERROR: i32 = 1;
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const CONSTRAINT: i32 = 19;
+    pub(super) const MISMATCH: i32 = 20;
+    pub(super) const NOTADB: i32 = 26;
+}
+
+fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
+    error
+        .code()
+        .and_then(|code| code.parse::<i32>().ok())
+        .map(|code| code & 0xff)
+}
+
+/// What an error means for who asked.
+pub(super) fn failure(error: sqlx::Error) -> Failure {
+    match &error {
+        sqlx::Error::Database(database) => match (database.kind(), primary_code(&**database)) {
+            (ErrorKind::Other, Some(code::ERROR | code::CORRUPT | code::NOTADB)) => {
+                Failure::Corrupt(error.into())
+            }
+            // A trigger's and a strict column's refusals have no kind of their own.
+            (ErrorKind::Other, Some(code::CONSTRAINT | code::MISMATCH)) => Failure::Constraint(error.into()),
+            (ErrorKind::Other, Some(code::BUSY)) => {
+                Failure::Unavailable(format!("another program keeps the database locked: {error}").into())
+            }
+            (ErrorKind::Other, _) => Failure::Unavailable(error.into()),
+            _ => Failure::Constraint(error.into()),
+        },
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            Failure::Corrupt(error.into())
+        }
+        _ => Failure::Unavailable(error.into()),
+    }
+}
+
+/// Whether a COMMIT that failed with this has surely left nothing behind: SQLite found out before it wrote.
+pub(super) fn surely_not_committed(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database)
+        if matches!(primary_code(&**database), Some(code::BUSY | code::CONSTRAINT)))
+}

@@ -1,0 +1,230 @@
+//! One turn: a transaction in a task of its own.
+//!
+//! A caller may be dropped at any await point, as an HTTP server drops a handler whose client went away. So no
+//! transaction lives in the caller's future: the turn runs in a spawned task, which the caller can neither cancel nor
+//! outlive, and the two exchange what was missed for what was decided. A caller that is gone before it has decided
+//! ends the turn without a change; one that is gone afterwards has it committed all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memc_core::ledger::{Commit, FORMAT, Head};
+use memc_core::model::Timestamp;
+use memc_core::store::{Decide, StoreError, TurnError};
+use sqlx::SqliteConnection;
+use tokio::sync::oneshot;
+
+use super::connection::{close, writer};
+use super::session::{failure, surely_not_committed};
+use super::{Inner, STATEMENTS};
+use crate::ledger::{append, head, missed};
+
+/// How long a caller may take to decide, which takes microseconds unless nobody polls it.
+const DECISION: Duration = Duration::from_secs(10);
+
+/// What the caller is told before it decides.
+struct Opening {
+    missed: Vec<Commit>,
+    now: Timestamp,
+}
+
+pub(super) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+    let (opening, opened) = oneshot::channel();
+    let (answer, decided) = oneshot::channel();
+    let mut answered = false;
+    let task = tokio::spawn(run(Arc::clone(inner), at, opening, decided));
+    if let Ok(Opening { missed, now }) = opened.await {
+        answered = answer.send(by.decide(missed, now)).is_ok();
+    }
+    task.await.unwrap_or_else(|ended| {
+        let error = StoreError::unavailable("append", ended);
+        if answered {
+            Err(TurnError::Unknown(error))
+        } else {
+            Err(TurnError::Store(error))
+        }
+    })
+}
+
+async fn run(
+    inner: Arc<Inner>,
+    at: Head,
+    mut opening: oneshot::Sender<Opening>,
+    decided: oneshot::Receiver<Vec<Commit>>,
+) -> Result<Head, TurnError> {
+    let away = |source: String| TurnError::Store(StoreError::unavailable("turn", source));
+    let connections = inner.connections().await?;
+    // In the order of the callers of this handle; then among processes.
+    let mut slot = tokio::select! {
+        slot = connections.writer.lock() => slot,
+        () = opening.closed() => return Err(away("the caller is gone".into())),
+    };
+    // Before the connection, so that it is given back after the transaction has ended.
+    let _turn = tokio::select! {
+        turn = inner.turns.take(inner.options.lock_wait) => turn.map_err(|error| away(error.to_string()))?,
+        () = opening.closed() => return Err(away("the caller is gone".into())),
+    };
+    // From here on the task is alone, and whatever ends it early closes the connection and with it the transaction.
+    if !connections
+        .are_of(&inner.path)
+        .map_err(|error| away(error.to_string()))?
+    {
+        return Err(away("the database file was replaced; it is opened anew".into()));
+    }
+    let mut connection = match slot.take() {
+        Some(connection) => connection,
+        None => writer(&inner.path)
+            .await
+            .map_err(|error| failure(error).appending())?,
+    };
+    let turn = Turn {
+        inner: &inner,
+        at,
+        opening,
+        decided,
+    };
+    match turn.take(&mut connection).await {
+        Ok(head) => {
+            *slot = Some(connection);
+            Ok(head)
+        }
+        Err(Ended::Before(error)) => {
+            // What was written is undone, or the connection is not used again.
+            match sqlx::raw_sql("ROLLBACK").execute(&mut connection).await {
+                Ok(_) => *slot = Some(connection),
+                Err(_) => close(connection).await,
+            }
+            Err(error)
+        }
+        Err(Ended::Unopened(error)) => {
+            close(connection).await;
+            Err(error)
+        }
+        Err(Ended::Committing { error, before, after }) => {
+            close(connection).await;
+            settle(&inner, error, before, after).await
+        }
+    }
+}
+
+/// How a turn that was not acknowledged ended.
+enum Ended {
+    /// There was no transaction.
+    Unopened(TurnError),
+    /// Before its COMMIT: the transaction is still open.
+    Before(TurnError),
+    /// During its COMMIT.
+    Committing {
+        error: sqlx::Error,
+        before: Head,
+        after: Head,
+    },
+}
+
+struct Turn<'a> {
+    inner: &'a Inner,
+    at: Head,
+    opening: oneshot::Sender<Opening>,
+    decided: oneshot::Receiver<Vec<Commit>>,
+}
+
+impl Turn<'_> {
+    async fn take(self, connection: &mut SqliteConnection) -> Result<Head, Ended> {
+        let before = |error: TurnError| Ended::Before(error);
+        begin(connection)
+            .await
+            .map_err(|error| Ended::Unopened(failure(error).appending()))?;
+        let (head, missed) = missed(connection, &STATEMENTS, self.at, FORMAT)
+            .await
+            .map_err(before)?;
+        let now = Timestamp::of_this_machine().max(head.at);
+        let away = |what: &str| before(TurnError::Store(StoreError::unavailable("turn", what)));
+        self.opening
+            .send(Opening { missed, now })
+            .map_err(|_| away("the caller is gone"))?;
+        let commits = match tokio::time::timeout(DECISION, self.decided).await {
+            Ok(Ok(commits)) => commits,
+            Ok(Err(_)) => return Err(away("the caller is gone")),
+            Err(_) => return Err(away("the caller took too long to decide")),
+        };
+        let unsettled = self.inner.is_unsettled();
+        if unsettled {
+            mark_settled(connection)
+                .await
+                .map_err(|error| before(failure(error).appending()))?;
+        }
+        let after = append(connection, &STATEMENTS, head, &commits).await;
+        let after = after.map_err(|failure| before(failure.appending()))?;
+        match sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
+            Ok(_) => {
+                if unsettled {
+                    self.inner.set_unsettled(false);
+                }
+                Ok(after)
+            }
+            Err(error) if surely_not_committed(&error) => Err(before(failure(error).appending())),
+            Err(error) => Err(Ended::Committing {
+                error,
+                before: head,
+                after,
+            }),
+        }
+    }
+}
+
+async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    // Deferred transactions fail at once where they would have to wait for another writer.
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn mark_settled(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("UPDATE ledger SET settled = settled + 1")
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// Find out what a failed COMMIT left behind, still within the turn.
+///
+/// A COMMIT that cannot flush is an error, and its pages are in the log all the same: nobody reads them, but the
+/// recovery after a crash may find them whole and take them for a commit. They are out of the way once another
+/// transaction has been written in their place, and what is the ledger's end then stays it.
+async fn settle(inner: &Inner, error: sqlx::Error, before: Head, after: Head) -> Result<Head, TurnError> {
+    inner.set_unsettled(true);
+    let error = failure(error).reading("commit");
+    match try_to_settle(inner).await {
+        Ok(found) => {
+            inner.set_unsettled(false);
+            if found == after {
+                Ok(after)
+            } else if found == before {
+                Err(TurnError::Store(error))
+            } else {
+                Err(TurnError::Unknown(error))
+            }
+        }
+        Err(unsettled) => {
+            tracing::warn!(%error, %unsettled, "a commit failed, and what became of it is not settled yet");
+            Err(TurnError::Unknown(error))
+        }
+    }
+}
+
+async fn try_to_settle(inner: &Inner) -> Result<Head, StoreError> {
+    let reading = |error: sqlx::Error| failure(error).reading("settle");
+    let mut connection = writer(&inner.path).await.map_err(reading)?;
+    begin(&mut connection).await.map_err(reading)?;
+    let found = head(&mut connection, &STATEMENTS)
+        .await
+        .map_err(|failure| failure.reading("settle"))?;
+    mark_settled(&mut connection).await.map_err(reading)?;
+    sqlx::raw_sql("COMMIT")
+        .execute(&mut connection)
+        .await
+        .map_err(reading)?;
+    close(connection).await;
+    Ok(found)
+}

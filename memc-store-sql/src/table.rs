@@ -1,0 +1,357 @@
+//! The tables that records live in, and a record's way into its row and back.
+
+use std::net::IpAddr;
+
+use memc_core::ledger::Receipt;
+use memc_core::model::{
+    Cache, CacheId, Cluster, ClusterId, FleetRecord, Host, HostId, Instance, InstanceId, Key, Mib,
+    ObserverId, Port, PortRange, Quota, Record, Request, RetiredPort, Revision, Team, TeamId, Timestamp,
+};
+
+use crate::value::{Fields, Type, Unreadable, Value};
+
+/// A table of records; the order of its columns is that of a row's values.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// How many of the columns, from the first, are the primary key.
+    pub(crate) key: usize,
+    pub(crate) columns: &'static [(&'static str, Type)],
+    pub(crate) read: fn(&mut Fields) -> Result<Record, Unreadable>,
+}
+
+use Type::{Integer, Text};
+
+/// Every table of records, in the order in which records are loaded: what is referred to comes first.
+pub(crate) const TABLES: [Table; 9] = [
+    Table {
+        name: "fleet",
+        key: 1,
+        columns: &[
+            ("only_row", Integer),
+            ("id", Text),
+            ("epoch", Integer),
+            ("last_id", Integer),
+        ],
+        read: fleet,
+    },
+    Table {
+        name: "clusters",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("name", Text),
+            ("first_port", Integer),
+            ("last_port", Integer),
+            ("policy", Text),
+            ("revision", Integer),
+        ],
+        read: cluster,
+    },
+    Table {
+        name: "hosts",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("name", Text),
+            ("cluster", Integer),
+            ("address", Text),
+            ("memory_mib", Integer),
+            ("rack", Text),
+            ("status", Text),
+            ("blocked_ports", Text),
+            ("served", Integer),
+            ("served_at_ms", Integer),
+            ("revision", Integer),
+        ],
+        read: host,
+    },
+    Table {
+        name: "teams",
+        key: 1,
+        columns: &[("id", Integer), ("name", Text), ("revision", Integer)],
+        read: team,
+    },
+    Table {
+        name: "quotas",
+        key: 2,
+        columns: &[
+            ("cluster", Integer),
+            ("team", Integer),
+            ("memory_mib", Integer),
+            ("revision", Integer),
+        ],
+        read: quota,
+    },
+    Table {
+        name: "caches",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("team", Integer),
+            ("name", Text),
+            ("cluster", Integer),
+            ("memory_mib", Integer),
+            ("instances", Integer),
+            ("releasing", Integer),
+            ("created_at_ms", Integer),
+            ("created_by", Text),
+            ("revision", Integer),
+        ],
+        read: cache,
+    },
+    Table {
+        name: "instances",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("cache", Integer),
+            ("place", Integer),
+            ("host", Integer),
+            ("port", Integer),
+            ("memory_mib", Integer),
+            ("booked_mib", Integer),
+            ("phase", Text),
+            ("observed_mib", Integer),
+            ("seen_by", Integer),
+            ("revision", Integer),
+        ],
+        read: instance,
+    },
+    Table {
+        name: "retired_ports",
+        key: 2,
+        columns: &[
+            ("host", Integer),
+            ("port", Integer),
+            ("instance", Integer),
+            ("reusable_at_ms", Integer),
+            ("revision", Integer),
+        ],
+        read: retired_port,
+    },
+    Table {
+        name: "requests",
+        key: 2,
+        columns: &[
+            ("principal", Text),
+            ("id", Text),
+            ("digest", Text),
+            ("revision", Integer),
+            ("at_ms", Integer),
+            ("subject", Text),
+        ],
+        read: request,
+    },
+];
+
+/// A key's table, as its place in [`TABLES`], and the values of its key columns.
+pub(crate) fn key(key: &Key) -> (usize, Vec<Value>) {
+    match key {
+        Key::Fleet => (0, vec![Value::Integer(1)]),
+        Key::Cluster { id } => (1, vec![Value::integer(id.get())]),
+        Key::Host { id } => (2, vec![Value::integer(id.get())]),
+        Key::Team { id } => (3, vec![Value::integer(id.get())]),
+        Key::Quota { cluster, team } => (4, vec![Value::integer(cluster.get()), Value::integer(team.get())]),
+        Key::Cache { id } => (5, vec![Value::integer(id.get())]),
+        Key::Instance { id } => (6, vec![Value::integer(id.get())]),
+        Key::RetiredPort { host, port } => (7, vec![Value::integer(host.get()), Value::integer(port.get())]),
+        Key::Request { principal, id } => (8, vec![Value::text(principal), Value::text(id)]),
+    }
+}
+
+/// A record's table, as its place in [`TABLES`], and its row.
+pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
+    let (table, mut row) = key(&record.key());
+    let revision = |revision: Revision| Value::integer(revision.get());
+    let time = |time: Timestamp| Value::integer(time.as_millis());
+    let mib = |memory: Mib| Value::integer(memory.get());
+    match record {
+        Record::Fleet(it) => {
+            row.extend([
+                Value::text(it.id),
+                Value::integer(it.epoch),
+                Value::integer(it.last_id),
+            ]);
+        }
+        Record::Cluster(it) => row.extend([
+            Value::text(&it.name),
+            Value::integer(it.ports.first.get()),
+            Value::integer(it.ports.last.get()),
+            Value::json(&it.policy),
+            revision(it.revision),
+        ]),
+        Record::Host(it) => row.extend([
+            Value::text(&it.name),
+            Value::integer(it.cluster.get()),
+            Value::text(it.address),
+            mib(it.memory),
+            Value::optional(it.rack.as_ref().map(Value::text)),
+            Value::word(&it.status),
+            Value::json(&it.blocked_ports),
+            revision(it.served),
+            Value::optional(it.served_at.map(time)),
+            revision(it.revision),
+        ]),
+        Record::Team(it) => row.extend([Value::text(&it.name), revision(it.revision)]),
+        Record::Quota(it) => row.extend([mib(it.memory), revision(it.revision)]),
+        Record::Cache(it) => row.extend([
+            Value::integer(it.team.get()),
+            Value::text(&it.name),
+            Value::integer(it.cluster.get()),
+            mib(it.memory),
+            Value::integer(it.instances),
+            Value::integer(i64::from(it.releasing)),
+            time(it.created_at),
+            Value::text(&it.created_by),
+            revision(it.revision),
+        ]),
+        Record::Instance(it) => row.extend([
+            Value::integer(it.cache.get()),
+            Value::integer(it.index),
+            Value::integer(it.host.get()),
+            Value::integer(it.port.get()),
+            mib(it.memory),
+            mib(it.booked),
+            Value::word(&it.phase),
+            Value::optional(it.observed.map(mib)),
+            Value::optional(it.seen_by.map(|observer| Value::integer(observer.get()))),
+            revision(it.revision),
+        ]),
+        Record::RetiredPort(it) => {
+            row.extend([
+                Value::integer(it.instance.get()),
+                time(it.reusable_at),
+                revision(it.revision),
+            ]);
+        }
+        Record::Request(it) => row.extend([
+            Value::text(&it.digest),
+            revision(it.receipt.revision),
+            time(it.receipt.at),
+            Value::json(&it.receipt.subject),
+        ]),
+    }
+    (table, row)
+}
+
+fn fleet(fields: &mut Fields) -> Result<Record, Unreadable> {
+    fields.number()?;
+    Ok(Record::Fleet(FleetRecord {
+        id: fields.parse()?,
+        epoch: fields.narrow()?,
+        last_id: fields.number()?,
+    }))
+}
+
+fn cluster(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Cluster(Cluster {
+        id: ClusterId::new(fields.number()?),
+        name: fields.parse()?,
+        ports: PortRange {
+            first: fields.narrow::<Port>()?,
+            last: fields.narrow::<Port>()?,
+        },
+        policy: fields.json()?,
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn host(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Host(Host {
+        id: HostId::new(fields.number()?),
+        name: fields.parse()?,
+        cluster: ClusterId::new(fields.number()?),
+        address: fields.parse::<IpAddr>()?,
+        memory: fields.narrow()?,
+        rack: fields.optional_parse()?,
+        status: fields.word()?,
+        blocked_ports: fields.json()?,
+        served: Revision::new(fields.number()?),
+        served_at: fields.optional_number()?.map(Timestamp::from_millis),
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn team(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Team(Team {
+        id: TeamId::new(fields.number()?),
+        name: fields.parse()?,
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn quota(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Quota(Quota {
+        cluster: ClusterId::new(fields.number()?),
+        team: TeamId::new(fields.number()?),
+        memory: fields.narrow()?,
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn cache(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Cache(Cache {
+        id: CacheId::new(fields.number()?),
+        team: TeamId::new(fields.number()?),
+        name: fields.parse()?,
+        cluster: ClusterId::new(fields.number()?),
+        memory: fields.narrow()?,
+        instances: fields.narrow()?,
+        releasing: fields.number()? != 0,
+        created_at: Timestamp::from_millis(fields.number()?),
+        created_by: fields.parse()?,
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn instance(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Instance(Instance {
+        id: InstanceId::new(fields.number()?),
+        cache: CacheId::new(fields.number()?),
+        index: fields.narrow()?,
+        host: HostId::new(fields.number()?),
+        port: fields.narrow()?,
+        memory: fields.narrow()?,
+        booked: fields.narrow()?,
+        phase: fields.word()?,
+        observed: optional_mib(fields)?,
+        seen_by: optional_observer(fields)?,
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn optional_mib(fields: &mut Fields) -> Result<Option<Mib>, Unreadable> {
+    let mib = fields.optional_number()?;
+    mib.map(|mib| Mib::new(mib).map_err(|error| Unreadable(error.to_string())))
+        .transpose()
+}
+
+fn optional_observer(fields: &mut Fields) -> Result<Option<ObserverId>, Unreadable> {
+    let number = fields.optional_number()?;
+    let narrow = number.map(|number| u32::try_from(number).map_err(|error| Unreadable(error.to_string())));
+    Ok(narrow.transpose()?.map(ObserverId::from_number))
+}
+
+fn retired_port(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::RetiredPort(RetiredPort {
+        host: HostId::new(fields.number()?),
+        port: fields.narrow()?,
+        instance: InstanceId::new(fields.number()?),
+        reusable_at: Timestamp::from_millis(fields.number()?),
+        revision: Revision::new(fields.number()?),
+    }))
+}
+
+fn request(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Request(Request {
+        principal: fields.parse()?,
+        id: fields.parse()?,
+        digest: fields.text()?,
+        receipt: Receipt {
+            revision: Revision::new(fields.number()?),
+            at: Timestamp::from_millis(fields.number()?),
+            subject: fields.json()?,
+        },
+    }))
+}

@@ -1,0 +1,82 @@
+//! Which database a URL means.
+
+use std::path::PathBuf;
+
+use crate::ConnectError;
+
+/// The file of `sqlite:///absolute`, `sqlite://relative` or `sqlite:either`; `%20` and the like stand for their bytes.
+pub(crate) fn sqlite_path(url: &str) -> Result<PathBuf, ConnectError> {
+    let wrong = |why: &'static str| Err(ConnectError::Url(why));
+    let Some(rest) = url.strip_prefix("sqlite:") else {
+        return wrong("only sqlite: is supported: write sqlite:///path/to/memc.db");
+    };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.contains(['?', '#']) {
+        return wrong("a sqlite: URL takes no parameters here: the settings that matter are always set");
+    }
+    let Some(path) = decoded(path) else {
+        return wrong("a % in a URL starts two hexadecimal digits, and the path has to be UTF-8");
+    };
+    if path.contains(":memory:") {
+        return wrong(
+            "a SQLite database in memory is lost with its process and seen by no other: name a file, or use \
+             memc_core's MemoryStore for trials",
+        );
+    }
+    if path.is_empty() || path.ends_with('/') {
+        return wrong("the URL names no file: write sqlite:///path/to/memc.db");
+    }
+    Ok(path.into())
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend(parts.next()?.bytes());
+    for part in parts {
+        let digits = part
+            .get(..2)
+            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let path = |url: &str| sqlite_path(url).unwrap();
+        assert_eq!(
+            path("sqlite:///var/lib/memc.db"),
+            PathBuf::from("/var/lib/memc.db")
+        );
+        assert_eq!(path("sqlite://data/memc.db"), PathBuf::from("data/memc.db"));
+        assert_eq!(path("sqlite:memc.db"), PathBuf::from("memc.db"));
+        assert_eq!(path("sqlite:/a%20b/%E4%B8%AD.db"), PathBuf::from("/a b/中.db"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        for url in [
+            "postgres://db/memc",
+            "memc.db",
+            "sqlite:",
+            "sqlite://",
+            "sqlite:///var/lib/",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite:///x.db?mode=ro",
+            "sqlite:///x%2",
+            "sqlite:///x%zz",
+            "sqlite:///x%00",
+        ] {
+            assert!(sqlite_path(url).is_err(), "{url}");
+        }
+        let reason = sqlite_path("sqlite::memory:").unwrap_err().to_string();
+        assert!(reason.contains("MemoryStore"), "{reason}");
+    }
+}

@@ -1,0 +1,152 @@
+//! How fast it is on this machine; for people:
+//!
+//! ```text
+//! cargo test --release -p memc-store-sql --test speed -- --ignored --nocapture --test-threads 1
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use memc_core::Fleet;
+use memc_core::fleet::Options;
+use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
+use memc_core::model::{
+    CacheName, ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, RequestId, TeamName,
+};
+use tempfile::TempDir;
+
+const HOSTS: usize = 10_000;
+const CLIENTS: usize = 64;
+
+fn order(command: Command) -> Order {
+    Order {
+        actor: Principal::new("user:speed").unwrap(),
+        request: None,
+        command,
+    }
+}
+
+fn web() -> ClusterName {
+    ClusterName::new("web").unwrap()
+}
+
+fn shop() -> TeamName {
+    TeamName::new("shop").unwrap()
+}
+
+async fn open(directory: &TempDir) -> Fleet {
+    let store = memc_store_sql::connect(&format!("sqlite://{}/memc.db", directory.path().display()))
+        .await
+        .unwrap();
+    Fleet::open(store, Options::default()).await.unwrap()
+}
+
+/// Give commands from as many clients as there are, and say how long it took.
+async fn all(fleet: &Fleet, commands: impl Iterator<Item = Order>) -> Duration {
+    let mut shares: Vec<Vec<Order>> = vec![Vec::new(); CLIENTS];
+    commands
+        .enumerate()
+        .for_each(|(number, order)| shares[number % CLIENTS].push(order));
+    let since = Instant::now();
+    let clients: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            let fleet = fleet.clone();
+            tokio::spawn(async move {
+                for order in share {
+                    fleet.submit(order).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    since.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a while, and tells people something rather than asserting it"]
+async fn a_large_fleet() {
+    let directory = tempfile::tempdir().unwrap();
+    let fleet = open(&directory).await;
+    let ports = PortRange {
+        first: Port::new(11210).unwrap(),
+        last: Port::new(11999).unwrap(),
+    };
+    let policy = Policy {
+        max_instances: 64,
+        ..Policy::default()
+    };
+    for command in [
+        Command::CreateCluster {
+            name: web(),
+            spec: ClusterSpec { ports, policy },
+        },
+        Command::CreateTeam { name: shop() },
+        Command::SetQuota {
+            cluster: web(),
+            team: shop(),
+            memory: Mib::MAX,
+        },
+    ] {
+        fleet.submit(order(command)).await.unwrap();
+    }
+    let hosts = (0..HOSTS).map(|number| {
+        let spec = HostSpec {
+            cluster: web(),
+            address: IpAddr::from([10, 1, (number / 256) as u8, (number % 256) as u8]),
+            memory: Mib::new(64 << 10).unwrap(),
+            rack: None,
+            blocked_ports: BTreeSet::new(),
+        };
+        order(Command::AddHost {
+            name: HostName::new(&format!("m{number}.example.com")).unwrap(),
+            spec,
+        })
+    });
+    let took = all(&fleet, hosts).await;
+    println!("{HOSTS} hosts added: {:.0}/s", HOSTS as f64 / took.as_secs_f64());
+    let allocate = |name: String, instances: u16| {
+        let command = Command::Allocate {
+            team: shop(),
+            name: CacheName::new(&name).unwrap(),
+            cluster: web(),
+            memory: Mib::new(64).unwrap(),
+            instances,
+        };
+        Order {
+            request: Some(RequestId::new(&name).unwrap()),
+            ..order(command)
+        }
+    };
+    let took = all(
+        &fleet,
+        (0..20_000).map(|number| allocate(format!("one-{number}"), 1)),
+    )
+    .await;
+    println!(
+        "20000 caches of 1 instance, {CLIENTS} clients: {:.0}/s",
+        20_000.0 / took.as_secs_f64()
+    );
+    let took = all(
+        &fleet,
+        (0..1250).map(|number| allocate(format!("many-{number}"), 64)),
+    )
+    .await;
+    println!(
+        "1250 caches of 64 instances, {CLIENTS} clients: {:.0} instances/s",
+        80_000.0 / took.as_secs_f64()
+    );
+    drop(fleet);
+    let since = Instant::now();
+    let fleet = open(&directory).await;
+    println!(
+        "opening {} instances: {:?}",
+        fleet.read(|state| state.instances().count()),
+        since.elapsed()
+    );
+}

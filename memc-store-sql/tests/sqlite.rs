@@ -1,0 +1,316 @@
+//! What is particular to SQLite: the file, its settings, and programs that get in the way.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use memc_core::ledger::{Action, Change, Commit, Head};
+use memc_core::model::{CommitId, Principal, Record, Revision, Team, TeamId, TeamName, Timestamp};
+use memc_core::store::{Decide, Load, Severity, Store, StoreError, TurnError};
+use memc_store_sql::{ConnectError, SqliteOptions, SqliteStore, connect};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use tempfile::TempDir;
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn database(&self) -> PathBuf {
+        self.0.path().join("memc.db")
+    }
+
+    async fn open(&self) -> SqliteStore {
+        let options = SqliteOptions {
+            lock_wait: Duration::from_millis(300),
+        };
+        SqliteStore::open(self.database(), options).await.expect("open")
+    }
+
+    /// As another program would open it.
+    async fn raw(&self) -> SqliteConnection {
+        raw(&self.database()).await
+    }
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap()
+}
+
+async fn run(connection: &mut SqliteConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+/// Appends one commit after whatever was missed.
+struct One(Head);
+
+impl Decide for One {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        let head = missed.last().map_or(self.0, Commit::head);
+        let revision = head.revision.next();
+        let name = TeamName::new(&format!("t{revision}")).unwrap();
+        vec![Commit {
+            revision,
+            id: CommitId::fresh(),
+            previous: head.id,
+            at: now,
+            actor: Principal::new("user:test").unwrap(),
+            action: Action {
+                name: "test".into(),
+                target: String::new(),
+                detail: String::new(),
+            },
+            request: None,
+            changes: vec![Change::Put(Record::Team(Team {
+                id: TeamId::new(revision.get()),
+                name,
+                revision,
+            }))],
+        }]
+    }
+}
+
+async fn append(store: &dyn Store, at: Head) -> Result<Head, TurnError> {
+    store.turn(at, &mut One(at)).await
+}
+
+struct Count(usize);
+
+impl Load for Count {
+    fn take(&mut self, records: Vec<Record>) -> Result<(), String> {
+        self.0 += records.len();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_new_file_is_private_and_its_settings_are_safe() {
+    let place = Place::new();
+    let store = place.open().await;
+    append(&store, Head::EMPTY).await.unwrap();
+    let findings = store.check().await.unwrap();
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Refuse),
+        "{findings:?}"
+    );
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut place.raw().await)
+        .await
+        .unwrap();
+    assert_eq!(journal, "wal");
+    for file in std::fs::read_dir(place.0.path()).unwrap() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = file.unwrap();
+        assert_eq!(
+            file.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            file.file_name()
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    let place = Place::new();
+    let url = format!("sqlite://{}/not/there/memc.db", place.0.path().display());
+    let error = connect(&url).await.unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::NoDirectory(path) if path.ends_with("not/there")),
+        "{error}"
+    );
+    let error = connect(&format!("sqlite:{}", place.0.path().display()))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ConnectError::File { .. }), "{error}");
+    assert!(matches!(
+        connect("sqlite::memory:").await,
+        Err(ConnectError::Url(_))
+    ));
+    std::fs::write(place.database(), "no database at all ".repeat(500)).unwrap();
+    let error = connect(&format!("sqlite:{}", place.database().display()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Store(error) if error.is_corrupt()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let place = Place::new();
+    drop(place.open().await);
+    let later = "INSERT INTO memc_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (9999, 'later', 1, x'00', 0)";
+    run(&mut place.raw().await, later).await;
+    let error = SqliteStore::open(place.database(), SqliteOptions::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, ConnectError::NewerSchema { found: 9999, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_format_is_not_appended_to() {
+    let place = Place::new();
+    let store = place.open().await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    run(&mut place.raw().await, "UPDATE ledger SET format = 2").await;
+    assert_eq!(store.head().await.unwrap(), Head { format: 2, ..head });
+    assert!(matches!(append(&store, head).await, Err(TurnError::Format(2))));
+    assert_eq!(store.commits(Revision::default(), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_reported_as_corrupt() {
+    let place = Place::new();
+    let store = place.open().await;
+    let first = append(&store, Head::EMPTY).await.unwrap();
+    let second = append(&store, first).await.unwrap();
+    let mut raw = place.raw().await;
+    run(
+        &mut raw,
+        "UPDATE commits SET changes = '[{\"put\": 7}]' WHERE revision = 2",
+    )
+    .await;
+    run(&mut raw, "UPDATE teams SET name = 'No Slug' WHERE id = 2").await;
+    assert!(store.commits(first.revision, 10).await.unwrap_err().is_corrupt());
+    assert!(matches!(append(&store, first).await, Err(TurnError::Store(error)) if error.is_corrupt()));
+    let error = store.load(&mut Count(0)).await.unwrap_err();
+    assert!(
+        error.is_corrupt() && error.to_string().contains("table teams"),
+        "{error}"
+    );
+    // What does not touch it goes on.
+    append(&store, second).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_turn_that_somebody_keeps_is_named() {
+    let place = Place::new();
+    let (store, other) = (place.open().await, place.open().await);
+    let turn = place.0.path().join("memc.db.turn");
+    let keeper = std::fs::OpenOptions::new().write(true).open(&turn).unwrap();
+    keeper.lock().unwrap();
+    let error = append(&store, Head::EMPTY).await.unwrap_err();
+    let own = format!("process {}", std::process::id());
+    assert!(
+        matches!(&error, TurnError::Store(error) if error.is_temporary()),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("store locked") && error.to_string().contains(&own),
+        "{error}"
+    );
+    // Reads do not need it.
+    assert_eq!(store.head().await.unwrap(), Head::EMPTY);
+    keeper.unlock().unwrap();
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    append(&other, head).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_programs_write_lock_is_waited_for() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut raw = place.raw().await;
+    run(&mut raw, "BEGIN IMMEDIATE").await;
+    let head = {
+        let appending = append(&store, Head::EMPTY);
+        let ended = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            run(&mut raw, "ROLLBACK").await;
+        };
+        tokio::join!(appending, ended).0.unwrap()
+    };
+    assert_eq!(head.revision, Revision::new(1));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_missed() {
+    let place = Place::new();
+    let store = place.open().await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    let aside = place.0.path().join("aside.db");
+    std::fs::rename(place.database(), &aside).unwrap();
+    let gone = |error: &StoreError| {
+        assert!(
+            error.is_temporary() && error.to_string().contains("memc.db"),
+            "{error}"
+        )
+    };
+    gone(&store.head().await.unwrap_err());
+    match append(&store, head).await {
+        Err(TurnError::Store(error)) => gone(&error),
+        other => panic!("{other:?}"),
+    }
+    assert!(!place.database().exists(), "no new ledger in its place");
+    std::fs::rename(&aside, place.database()).unwrap();
+    append(&store, head).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_backup_is_another_history() {
+    let place = Place::new();
+    let store = place.open().await;
+    let first = append(&store, Head::EMPTY).await.unwrap();
+    let backup = place.0.path().join("backup.db");
+    run(
+        &mut place.raw().await,
+        &format!("VACUUM INTO '{}'", backup.display()),
+    )
+    .await;
+    let second = append(&store, first).await.unwrap();
+    // As an operator would, but with the store open.
+    for name in ["memc.db", "memc.db-wal", "memc.db-shm"] {
+        std::fs::remove_file(place.0.path().join(name)).unwrap();
+    }
+    std::fs::rename(&backup, place.database()).unwrap();
+    assert_eq!(store.head().await.unwrap(), first);
+    match append(&store, second).await {
+        Err(TurnError::Diverged(head)) => assert_eq!(head, first),
+        other => panic!("{other:?}"),
+    }
+    let third = append(&store, first).await.unwrap();
+    assert_eq!(place.open().await.head().await.unwrap(), third);
+}
+
+#[tokio::test]
+async fn the_log_stays_bounded_while_others_read() {
+    let place = Place::new();
+    let (store, reader) = (place.open().await, place.open().await);
+    let following = tokio::spawn(async move {
+        loop {
+            let head = reader.head().await.unwrap();
+            reader.commits(head.revision, 10).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut head = Head::EMPTY;
+    for _ in 0..2500 {
+        head = append(&store, head).await.unwrap();
+    }
+    following.abort();
+    let log = std::fs::metadata(place.0.path().join("memc.db-wal"))
+        .unwrap()
+        .len();
+    eprintln!("{log} bytes of log after {} commits", head.revision);
+    // The log begins anew after 16 MiB, at a moment without readers.
+    assert!(log < 32 << 20, "{log}");
+}
