@@ -93,10 +93,7 @@ pub fn document(state: &State, minion: &HostName, stale: bool) -> Option<Documen
     }
     Some(Document {
         absent: absent_ids.keys().copied().collect(),
-        config: Config {
-            listen: view.host.address,
-            max_connections: cluster.policy.max_connections,
-        },
+        config: Config { listen: view.host.address, max_connections: cluster.policy.max_connections },
         meta: Meta {
             fleet: fleet.id,
             epoch: fleet.epoch,

@@ -43,9 +43,7 @@ impl Tokens {
         let hash = |token: T| {
             let token = token.as_ref();
             let strong = token.len() >= 20 && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-            strong
-                .then(|| Sha256::digest(token.as_bytes()).into())
-                .ok_or(WeakToken)
+            strong.then(|| Sha256::digest(token.as_bytes()).into()).ok_or(WeakToken)
         };
         tokens.into_iter().map(hash).collect::<Result<_, _>>().map(Tokens)
     }
@@ -70,10 +68,7 @@ impl Verify for Tokens {
     ) -> Pin<Box<dyn Future<Output = Result<bool, VerifyError>> + Send + 'a>> {
         let given: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         // Every hash is compared, whichever fits.
-        let valid = self
-            .0
-            .iter()
-            .fold(Choice::from(0), |valid, hash| valid | hash.ct_eq(&given));
+        let valid = self.0.iter().fold(Choice::from(0), |valid, hash| valid | hash.ct_eq(&given));
         Box::pin(std::future::ready(Ok(valid.into())))
     }
 }
@@ -98,11 +93,7 @@ impl Access {
     /// # Errors
     /// [`NotLoopback`] if others could connect to that address.
     pub fn open_on_loopback(listen: SocketAddr) -> Result<Self, NotLoopback> {
-        if listen.ip().to_canonical().is_loopback() {
-            Ok(Access(None))
-        } else {
-            Err(NotLoopback(listen))
-        }
+        if listen.ip().to_canonical().is_loopback() { Ok(Access(None)) } else { Err(NotLoopback(listen)) }
     }
 
     /// Everyone who can connect, from wherever. Pillars name hosts, ports and sizes.
@@ -117,10 +108,8 @@ impl Access {
             let detail = "send a valid pillar token: Authorization: Bearer TOKEN";
             Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
         };
-        let value = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .ok_or_else(denied)?;
+        let value =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(denied)?;
         let (scheme, token) = value.split_once(' ').ok_or_else(denied)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(denied());
@@ -131,11 +120,7 @@ impl Access {
             Err(error) => {
                 tracing::warn!(%error, "a pillar token could not be checked");
                 let detail = "the token could not be checked: ask again";
-                Err(Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
-                    detail,
-                ))
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail))
             }
         }
     }
@@ -143,10 +128,6 @@ impl Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Access(tokens)"
-        } else {
-            "Access(open)"
-        })
+        f.write_str(if self.0.is_some() { "Access(tokens)" } else { "Access(open)" })
     }
 }

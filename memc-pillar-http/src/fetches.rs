@@ -23,21 +23,11 @@ impl Fetches {
     /// The last fetch for a host; `None` if there was none since this process started.
     #[must_use]
     pub fn last(&self, host: &HostName) -> Option<Fetch> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(host)
-            .copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied()
     }
 
     pub(crate) fn note(&self, host: &HostName, revision: Revision) {
-        let fetch = Fetch {
-            at: Timestamp::of_this_machine(),
-            revision,
-        };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(host.clone(), fetch);
+        let fetch = Fetch { at: Timestamp::of_this_machine(), revision };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.clone(), fetch);
     }
 }

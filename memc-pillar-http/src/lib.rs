@@ -31,21 +31,15 @@ struct Pillar {
 pub fn router<S: Clone + Send + Sync + 'static>(fleet: Fleet, access: Access, fetches: Fetches) -> Router<S> {
     let method_not_allowed =
         || async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "use GET") };
-    Router::new()
-        .route("/pillar/{minion}", get(pillar).fallback(method_not_allowed))
-        .with_state(Pillar {
-            fleet,
-            access,
-            fetches,
-        })
-}
-
-async fn pillar(
-    State(Pillar {
+    Router::new().route("/pillar/{minion}", get(pillar).fallback(method_not_allowed)).with_state(Pillar {
         fleet,
         access,
         fetches,
-    }): State<Pillar>,
+    })
+}
+
+async fn pillar(
+    State(Pillar { fleet, access, fetches }): State<Pillar>,
     method: Method,
     minion: Result<Path<String>, axum::extract::rejection::PathRejection>,
     RawQuery(query): RawQuery,
@@ -60,13 +54,8 @@ async fn pillar(
             return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed", detail));
         }
     };
-    let unknown = || {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "no host of this fleet has this minion id",
-        )
-    };
+    let unknown =
+        || Problem::new(StatusCode::NOT_FOUND, "not_found", "no host of this fleet has this minion id");
     // What cannot be a name is the name of no host.
     let minion = HostName::new(&minion.map_err(|_| unknown())?).map_err(|_| unknown())?;
     let document = fleet.pillar(&minion).await.map_err(|error| {
@@ -87,11 +76,7 @@ async fn pillar(
     };
     let body = body.map_err(|error| {
         tracing::error!(%error, "a pillar document could not be written");
-        Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the document could not be written",
-        )
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the document could not be written")
     })?;
     let mut response = body.into_response();
     let headers = response.headers_mut();

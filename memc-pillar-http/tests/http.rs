@@ -1,4 +1,6 @@
 //! The pillar over real HTTP, as a Salt master and `curl` see it.
+// A test fails by panicking, also in its helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,9 +76,7 @@ impl Answer {
 }
 
 async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
-    let token = token
-        .map(|token| format!("Authorization: Bearer {token}\r\n"))
-        .unwrap_or_default();
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{token}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -84,11 +84,7 @@ async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer {
-        status,
-        head: head.to_lowercase(),
-        body: body.to_owned(),
-    }
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
 struct Served {
@@ -100,55 +96,22 @@ struct Served {
 
 async fn submit(fleet: &Fleet, command: Command) {
     let actor = "user:tester".parse().unwrap();
-    fleet
-        .submit(Order {
-            actor,
-            request: None,
-            command,
-        })
-        .await
-        .unwrap();
+    fleet.submit(Order { actor, request: None, command }).await.unwrap();
 }
 
 fn allocate(cache: &str, memory: u64) -> Command {
-    let (team, name, cluster) = (
-        "shop".parse().unwrap(),
-        cache.parse().unwrap(),
-        "web".parse().unwrap(),
-    );
-    Command::Allocate {
-        team,
-        name,
-        cluster,
-        memory: Mib::new(memory).unwrap(),
-        instances: 1,
-    }
+    let (team, name, cluster) = ("shop".parse().unwrap(), cache.parse().unwrap(), "web".parse().unwrap());
+    Command::Allocate { team, name, cluster, memory: Mib::new(memory).unwrap(), instances: 1 }
 }
 
 /// A fleet with one host that holds 11210, 11211, 11212 with 12, 22, 33 MiB, served under `/salt`.
 async fn serve(access: impl FnOnce(SocketAddr) -> Access) -> Served {
     let store = Arc::new(Switched::default());
-    let options = Options {
-        poll: Duration::from_secs(3600),
-        ..Options::default()
-    };
+    let options = Options { poll: Duration::from_secs(3600), ..Options::default() };
     let fleet = Fleet::open(store.clone(), options).await.unwrap();
-    let ports = PortRange {
-        first: Port::new(11210).unwrap(),
-        last: Port::new(11999).unwrap(),
-    };
-    let spec = ClusterSpec {
-        ports,
-        policy: Policy::default(),
-    };
-    submit(
-        &fleet,
-        Command::CreateCluster {
-            name: "web".parse().unwrap(),
-            spec,
-        },
-    )
-    .await;
+    let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11999).unwrap() };
+    let spec = ClusterSpec { ports, policy: Policy::default() };
+    submit(&fleet, Command::CreateCluster { name: "web".parse().unwrap(), spec }).await;
     let spec = HostSpec {
         cluster: "web".parse().unwrap(),
         address: "127.0.1.11".parse().unwrap(),
@@ -156,31 +119,10 @@ async fn serve(access: impl FnOnce(SocketAddr) -> Access) -> Served {
         rack: None,
         blocked_ports: Default::default(),
     };
-    submit(
-        &fleet,
-        Command::AddHost {
-            name: "m1.example.com".parse().unwrap(),
-            spec,
-        },
-    )
-    .await;
-    submit(
-        &fleet,
-        Command::CreateTeam {
-            name: "shop".parse().unwrap(),
-        },
-    )
-    .await;
+    submit(&fleet, Command::AddHost { name: "m1.example.com".parse().unwrap(), spec }).await;
+    submit(&fleet, Command::CreateTeam { name: "shop".parse().unwrap() }).await;
     let (cluster, team) = ("web".parse().unwrap(), "shop".parse().unwrap());
-    submit(
-        &fleet,
-        Command::SetQuota {
-            cluster,
-            team,
-            memory: Mib::new(1000).unwrap(),
-        },
-    )
-    .await;
+    submit(&fleet, Command::SetQuota { cluster, team, memory: Mib::new(1000).unwrap() }).await;
     for (cache, memory) in [("a", 12), ("b", 22), ("c", 33)] {
         submit(&fleet, allocate(cache, memory)).await;
     }
@@ -190,12 +132,7 @@ async fn serve(access: impl FnOnce(SocketAddr) -> Access) -> Served {
     let pillar = router(fleet.clone(), access(address), fetches.clone());
     let app: axum::Router = axum::Router::new().nest("/salt", pillar);
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    Served {
-        address,
-        fleet,
-        store,
-        fetches,
-    }
+    Served { address, fleet, store, fetches }
 }
 
 async fn with_tokens() -> Served {
@@ -205,22 +142,13 @@ async fn with_tokens() -> Served {
 #[tokio::test]
 async fn the_seeds_own_case() {
     let served = with_tokens().await;
-    let only = get(
-        served.address,
-        "/salt/pillar/m1.example.com?only=items",
-        Some(OLD),
-    )
-    .await;
+    let only = get(served.address, "/salt/pillar/m1.example.com?only=items", Some(OLD)).await;
     assert_eq!(
         (only.status, only.body.as_str()),
         (200, r#"{"memc_items":{"11210":12,"11211":22,"11212":33}}"#)
     );
     let full = get(served.address, "/salt/pillar/m1.example.com", Some(NEW)).await;
-    assert!(
-        full.head.contains("content-type: application/json"),
-        "{}",
-        full.head
-    );
+    assert!(full.head.contains("content-type: application/json"), "{}", full.head);
     let document = full.json();
     assert_eq!(document["memc_items"], only.json()["memc_items"]);
     assert_eq!(document["memc_absent"], serde_json::json!([]));
@@ -229,26 +157,16 @@ async fn the_seeds_own_case() {
     assert_eq!(document["memc_meta"]["complete"], true);
     assert_eq!(document["memc_meta"]["stale"], false);
     let fetch = served.fetches.last(&"m1.example.com".parse().unwrap()).unwrap();
-    assert_eq!(
-        fetch.revision.get(),
-        document["memc_meta"]["revision"].as_u64().unwrap()
-    );
+    assert_eq!(fetch.revision.get(), document["memc_meta"]["revision"].as_u64().unwrap());
 }
 
 #[tokio::test]
 async fn a_commit_is_in_the_next_answer() {
     let served = with_tokens().await;
     // Another process: this one has not been told and polls once an hour.
-    let other = Fleet::open(served.store.clone(), Options::default())
-        .await
-        .unwrap();
+    let other = Fleet::open(served.store.clone(), Options::default()).await.unwrap();
     submit(&other, allocate("d", 44)).await;
-    let answer = get(
-        served.address,
-        "/salt/pillar/m1.example.com?only=items",
-        Some(OLD),
-    )
-    .await;
+    let answer = get(served.address, "/salt/pillar/m1.example.com?only=items", Some(OLD)).await;
     assert_eq!(answer.json()["memc_items"]["11213"], 44);
 }
 
@@ -265,22 +183,14 @@ async fn only_tokens_open_it() {
         assert_eq!(answer.json()["code"], "unauthorized");
     }
     // An unknown minion is not told apart without a token.
-    assert_eq!(
-        get(served.address, "/salt/pillar/unknown", None).await.status,
-        401
-    );
+    assert_eq!(get(served.address, "/salt/pillar/unknown", None).await.status, 401);
     assert!(Tokens::new(["too short"]).is_err());
 }
 
 #[tokio::test]
 async fn without_tokens_only_on_loopback() {
     let served = serve(|address| Access::open_on_loopback(address).unwrap()).await;
-    assert_eq!(
-        get(served.address, "/salt/pillar/m1.example.com", None)
-            .await
-            .status,
-        200
-    );
+    assert_eq!(get(served.address, "/salt/pillar/m1.example.com", None).await.status, 200);
     for open in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
         assert!(Access::open_on_loopback(open.parse().unwrap()).is_err(), "{open}");
     }
@@ -290,27 +200,12 @@ async fn without_tokens_only_on_loopback() {
 #[tokio::test]
 async fn an_unknown_minion_is_404_and_never_an_empty_200() {
     let served = with_tokens().await;
-    for minion in [
-        "m2.example.com",
-        "M1.example.com",
-        "..%2f",
-        "%00",
-        "%ff",
-        "a%20b",
-        "%24%28x%29",
-    ] {
+    for minion in ["m2.example.com", "M1.example.com", "..%2f", "%00", "%ff", "a%20b", "%24%28x%29"] {
         let answer = get(served.address, &format!("/salt/pillar/{minion}"), Some(OLD)).await;
-        assert_eq!(
-            (answer.status, answer.json()["code"].as_str()),
-            (404, Some("not_found")),
-            "{minion}"
-        );
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("not_found")), "{minion}");
     }
     let answer = get(served.address, "/salt/pillar/m1.example.com?only=all", Some(OLD)).await;
-    assert_eq!(
-        (answer.status, answer.json()["code"].as_str()),
-        (400, Some("malformed"))
-    );
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("malformed")));
 }
 
 #[tokio::test]
@@ -318,17 +213,11 @@ async fn while_the_store_is_away_known_hosts_are_answered_and_marked() {
     let served = with_tokens().await;
     served.store.away.store(true, Ordering::SeqCst);
     let known = get(served.address, "/salt/pillar/m1.example.com", Some(OLD)).await;
-    assert_eq!(
-        (known.status, known.json()["memc_meta"]["stale"].as_bool()),
-        (200, Some(true))
-    );
+    assert_eq!((known.status, known.json()["memc_meta"]["stale"].as_bool()), (200, Some(true)));
     assert!(known.head.contains("memc-stale: true"));
     assert_eq!(known.json()["memc_items"]["11211"], 22);
     let unknown = get(served.address, "/salt/pillar/new.example.com", Some(OLD)).await;
-    assert_eq!(
-        (unknown.status, unknown.json()["code"].as_str()),
-        (503, Some("store_unavailable"))
-    );
+    assert_eq!((unknown.status, unknown.json()["code"].as_str()), (503, Some("store_unavailable")));
     assert!(unknown.head.contains("retry-after: "));
     served.store.away.store(false, Ordering::SeqCst);
     let again = get(served.address, "/salt/pillar/m1.example.com", Some(OLD)).await;

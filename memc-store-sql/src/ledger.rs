@@ -23,18 +23,10 @@ pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result
     let mut fields = Fields::new(row);
     let format = fields.narrow()?;
     let Some(revision) = fields.optional_number()? else {
-        return Ok(Head {
-            format,
-            ..Head::EMPTY
-        });
+        return Ok(Head { format, ..Head::EMPTY });
     };
     let id = CommitId::from_bytes(fields.bytes()?);
-    Ok(Head {
-        revision: Revision::new(revision),
-        id,
-        at: Timestamp::from_millis(fields.number()?),
-        format,
-    })
+    Ok(Head { revision: Revision::new(revision), id, at: Timestamp::from_millis(fields.number()?), format })
 }
 
 /// The commits after a revision, oldest first.
@@ -45,11 +37,7 @@ pub(crate) async fn commits(
     limit: usize,
 ) -> Result<Vec<Commit>, Failure> {
     let values = vec![Value::integer(after.get()), Value::integer(limit)];
-    read_commits(
-        session
-            .rows(&sql.commits, values, &COMMIT.map(|(_, kind)| kind))
-            .await?,
-    )
+    read_commits(session.rows(&sql.commits, values, &COMMIT.map(|(_, kind)| kind)).await?)
 }
 
 /// The commits before a revision, newest first.
@@ -81,10 +69,7 @@ pub(crate) async fn load(
     let head = head(session, sql).await.map_err(reading)?;
     for (table, statements) in TABLES.iter().zip(&sql.tables) {
         let types: Vec<Type> = table.columns.iter().map(|(_, kind)| *kind).collect();
-        let mut page = session
-            .rows(&statements.first_page, Vec::new(), &types)
-            .await
-            .map_err(reading)?;
+        let mut page = session.rows(&statements.first_page, Vec::new(), &types).await.map_err(reading)?;
         loop {
             let last = page.last().map(|row| row[..table.key].to_vec());
             let (count, mut records) = (page.len(), Vec::with_capacity(page.len()));
@@ -94,16 +79,12 @@ pub(crate) async fn load(
                     .push(record.map_err(|error| StoreError::corrupt("load", in_table(table.name, &error)))?);
             }
             if !records.is_empty() {
-                into.take(records)
-                    .map_err(|why| StoreError::corrupt("load", why))?;
+                into.take(records).map_err(|why| StoreError::corrupt("load", why))?;
             }
             let Some(last) = last.filter(|_| count == PAGE) else {
                 break;
             };
-            page = session
-                .rows(&statements.next_page, last, &types)
-                .await
-                .map_err(reading)?;
+            page = session.rows(&statements.next_page, last, &types).await.map_err(reading)?;
         }
     }
     Ok(head)
@@ -130,9 +111,7 @@ pub(crate) async fn missed(
     if head.revision == at.revision {
         return Ok((head, Vec::new()));
     }
-    let missed = commits(session, sql, at.revision, MOST_MISSED + 1)
-        .await
-        .map_err(Failure::appending)?;
+    let missed = commits(session, sql, at.revision, MOST_MISSED + 1).await.map_err(Failure::appending)?;
     // History before some revision may have been cut off or replaced: what follows `at` has to name it.
     if missed.first().is_none_or(|first| first.previous != at.id) {
         return Err(TurnError::Diverged(head));
@@ -154,10 +133,7 @@ pub(crate) async fn append(
     let mut fleet = None;
     for commit in commits {
         if commit.revision != head.revision.next() || commit.previous != head.id || commit.at < head.at {
-            let why = format!(
-                "commit {} does not continue revision {}",
-                commit.revision, head.revision
-            );
+            let why = format!("commit {} does not continue revision {}", commit.revision, head.revision);
             return Err(Failure::Constraint(why.into()));
         }
         let mut steps = Vec::with_capacity(STEPS);
@@ -167,26 +143,16 @@ pub(crate) async fn append(
                 Change::Put(record) => steps.push(put(sql, record)),
                 // Put and removed: both are done, so that the removal is checked like any other.
                 Change::Remove(named) => {
-                    steps.extend(
-                        fleet
-                            .take_if(|_| *named == Key::Fleet)
-                            .map(|record| put(sql, record)),
-                    );
+                    steps.extend(fleet.take_if(|_| *named == Key::Fleet).map(|record| put(sql, record)));
                     let (table, values) = key(named);
-                    steps.push(Step {
-                        sql: sql.tables[table].delete.clone(),
-                        values,
-                    });
+                    steps.push(Step { sql: sql.tables[table].delete.clone(), values });
                 }
             }
             if steps.len() >= STEPS {
                 execute(session, commit.revision, std::mem::take(&mut steps)).await?;
             }
         }
-        steps.push(Step {
-            sql: sql.append.clone(),
-            values: commit_row(commit),
-        });
+        steps.push(Step { sql: sql.append.clone(), values: commit_row(commit) });
         execute(session, commit.revision, steps).await?;
         head = commit.head();
     }
@@ -198,10 +164,7 @@ pub(crate) async fn append(
 
 fn put(sql: &Statements, record: &Record) -> Step {
     let (table, row) = row(record);
-    Step {
-        sql: sql.tables[table].put.clone(),
-        values: (sql.put_values)(row, TABLES[table].key),
-    }
+    Step { sql: sql.tables[table].put.clone(), values: (sql.put_values)(row, TABLES[table].key) }
 }
 
 /// Each step names one row by its primary key, so that together they change as many rows as they are, or something
@@ -212,9 +175,7 @@ async fn execute(session: &mut impl Session, revision: Revision, steps: Vec<Step
     if changed == count {
         return Ok(());
     }
-    Err(Failure::Constraint(
-        format!("{count} changes of commit {revision} changed {changed} rows").into(),
-    ))
+    Err(Failure::Constraint(format!("{count} changes of commit {revision} changed {changed} rows").into()))
 }
 
 fn commit_row(commit: &Commit) -> Vec<Value> {
@@ -245,11 +206,7 @@ fn read_commit(row: Vec<Value>) -> Result<Commit, Unreadable> {
         previous: CommitId::from_bytes(fields.bytes()?),
         at: Timestamp::from_millis(fields.number()?),
         actor: fields.parse()?,
-        action: Action {
-            name: Cow::Owned(fields.text()?),
-            target: fields.text()?,
-            detail: fields.text()?,
-        },
+        action: Action { name: Cow::Owned(fields.text()?), target: fields.text()?, detail: fields.text()? },
         request: fields.optional_parse()?,
         changes: fields.json()?,
     })

@@ -103,16 +103,11 @@ impl OfTable {
         let (name, all) = (table.name, names(table.columns));
         let (key, rest) = table.columns.split_at(table.key);
         let equal = |from: usize, columns: &[(&str, Type)], between: &str| -> String {
-            let terms = (from..)
-                .zip(columns)
-                .map(|(n, (column, _))| format!("{column} = {}", p(n)));
+            let terms = (from..).zip(columns).map(|(n, (column, _))| format!("{column} = {}", p(n)));
             terms.collect::<Vec<_>>().join(between)
         };
         let this = equal(1, key, " AND ");
-        let update = format!(
-            "UPDATE {name} SET {} WHERE {this}",
-            equal(table.key + 1, rest, ", ")
-        );
+        let update = format!("UPDATE {name} SET {} WHERE {this}", equal(table.key + 1, rest, ", "));
         let insert = format!("INSERT INTO {name} ({all})");
         let order = names(key);
         OfTable {
@@ -129,11 +124,7 @@ impl OfTable {
 }
 
 fn names(columns: &[(&str, Type)]) -> String {
-    columns
-        .iter()
-        .map(|(name, _)| *name)
-        .collect::<Vec<_>>()
-        .join(", ")
+    columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn list(p: fn(usize) -> String, from: usize, count: usize) -> String {

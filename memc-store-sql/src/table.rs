@@ -27,12 +27,7 @@ pub(crate) const TABLES: [Table; 9] = [
     Table {
         name: "fleet",
         key: 1,
-        columns: &[
-            ("only_row", Integer),
-            ("id", Text),
-            ("epoch", Integer),
-            ("last_id", Integer),
-        ],
+        columns: &[("only_row", Integer), ("id", Text), ("epoch", Integer), ("last_id", Integer)],
         read: fleet,
     },
     Table {
@@ -75,12 +70,7 @@ pub(crate) const TABLES: [Table; 9] = [
     Table {
         name: "quotas",
         key: 2,
-        columns: &[
-            ("cluster", Integer),
-            ("team", Integer),
-            ("memory_mib", Integer),
-            ("revision", Integer),
-        ],
+        columns: &[("cluster", Integer), ("team", Integer), ("memory_mib", Integer), ("revision", Integer)],
         read: quota,
     },
     Table {
@@ -168,11 +158,7 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
     let mib = |memory: Mib| Value::integer(memory.get());
     match record {
         Record::Fleet(it) => {
-            row.extend([
-                Value::text(it.id),
-                Value::integer(it.epoch),
-                Value::integer(it.last_id),
-            ]);
+            row.extend([Value::text(it.id), Value::integer(it.epoch), Value::integer(it.last_id)]);
         }
         Record::Cluster(it) => row.extend([
             Value::text(&it.name),
@@ -219,11 +205,7 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
             revision(it.revision),
         ]),
         Record::RetiredPort(it) => {
-            row.extend([
-                Value::integer(it.instance.get()),
-                time(it.reusable_at),
-                revision(it.revision),
-            ]);
+            row.extend([Value::integer(it.instance.get()), time(it.reusable_at), revision(it.revision)]);
         }
         Record::Request(it) => row.extend([
             Value::text(&it.digest),
@@ -237,21 +219,14 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
 
 fn fleet(fields: &mut Fields) -> Result<Record, Unreadable> {
     fields.number()?;
-    Ok(Record::Fleet(FleetRecord {
-        id: fields.parse()?,
-        epoch: fields.narrow()?,
-        last_id: fields.number()?,
-    }))
+    Ok(Record::Fleet(FleetRecord { id: fields.parse()?, epoch: fields.narrow()?, last_id: fields.number()? }))
 }
 
 fn cluster(fields: &mut Fields) -> Result<Record, Unreadable> {
     Ok(Record::Cluster(Cluster {
         id: ClusterId::new(fields.number()?),
         name: fields.parse()?,
-        ports: PortRange {
-            first: fields.narrow::<Port>()?,
-            last: fields.narrow::<Port>()?,
-        },
+        ports: PortRange { first: fields.narrow::<Port>()?, last: fields.narrow::<Port>()? },
         policy: fields.json()?,
         revision: Revision::new(fields.number()?),
     }))
@@ -323,8 +298,7 @@ fn instance(fields: &mut Fields) -> Result<Record, Unreadable> {
 
 fn optional_mib(fields: &mut Fields) -> Result<Option<Mib>, Unreadable> {
     let mib = fields.optional_number()?;
-    mib.map(|mib| Mib::new(mib).map_err(|error| Unreadable(error.to_string())))
-        .transpose()
+    mib.map(|mib| Mib::new(mib).map_err(|error| Unreadable(error.to_string()))).transpose()
 }
 
 fn optional_observer(fields: &mut Fields) -> Result<Option<ObserverId>, Unreadable> {

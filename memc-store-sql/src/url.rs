@@ -34,9 +34,7 @@ fn decoded(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     bytes.extend(parts.next()?.bytes());
     for part in parts {
-        let digits = part
-            .get(..2)
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
         bytes.extend(&part.as_bytes()[2..]);
     }
@@ -50,10 +48,7 @@ mod tests {
     #[test]
     fn paths() {
         let path = |url: &str| sqlite_path(url).unwrap();
-        assert_eq!(
-            path("sqlite:///var/lib/memc.db"),
-            PathBuf::from("/var/lib/memc.db")
-        );
+        assert_eq!(path("sqlite:///var/lib/memc.db"), PathBuf::from("/var/lib/memc.db"));
         assert_eq!(path("sqlite://data/memc.db"), PathBuf::from("data/memc.db"));
         assert_eq!(path("sqlite:memc.db"), PathBuf::from("memc.db"));
         assert_eq!(path("sqlite:/a%20b/%E4%B8%AD.db"), PathBuf::from("/a b/中.db"));

@@ -70,16 +70,15 @@ impl Fields {
     }
 
     pub(crate) fn number(&mut self) -> Result<u64, Unreadable> {
-        self.optional_number()?
-            .ok_or_else(|| Unreadable("a number is missing".into()))
+        self.optional_number()?.ok_or_else(|| Unreadable("a number is missing".into()))
     }
 
     pub(crate) fn optional_number(&mut self) -> Result<Option<u64>, Unreadable> {
         match self.next() {
             Value::Null => Ok(None),
-            Value::Integer(number) => u64::try_from(number)
-                .map(Some)
-                .map_err(|_| Unreadable(format!("{number} is below zero"))),
+            Value::Integer(number) => {
+                u64::try_from(number).map(Some).map_err(|_| Unreadable(format!("{number} is below zero")))
+            }
             other => Err(Unreadable(format!("{other:?} is no number"))),
         }
     }
@@ -90,8 +89,7 @@ impl Fields {
     }
 
     pub(crate) fn text(&mut self) -> Result<String, Unreadable> {
-        self.optional_text()?
-            .ok_or_else(|| Unreadable("a text is missing".into()))
+        self.optional_text()?.ok_or_else(|| Unreadable("a text is missing".into()))
     }
 
     pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Unreadable> {
@@ -104,20 +102,14 @@ impl Fields {
 
     /// A text with rules: a name, an address, a UUID.
     pub(crate) fn parse<T: std::str::FromStr<Err: Display>>(&mut self) -> Result<T, Unreadable> {
-        self.text()?
-            .parse()
-            .map_err(|error: T::Err| Unreadable(error.to_string()))
+        self.text()?.parse().map_err(|error: T::Err| Unreadable(error.to_string()))
     }
 
     pub(crate) fn optional_parse<T: std::str::FromStr<Err: Display>>(
         &mut self,
     ) -> Result<Option<T>, Unreadable> {
         let text = self.optional_text()?;
-        text.map(|text| {
-            text.parse()
-                .map_err(|error: T::Err| Unreadable(error.to_string()))
-        })
-        .transpose()
+        text.map(|text| text.parse().map_err(|error: T::Err| Unreadable(error.to_string()))).transpose()
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, Unreadable> {

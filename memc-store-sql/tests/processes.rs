@@ -36,11 +36,7 @@ fn child() {
     };
     let place = Place(std::env::var_os("MEMC_PLACE").unwrap().into());
     let number: usize = std::env::var("MEMC_NUMBER").unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match role.as_str() {
             "fill" => fill(&place, number).await,
@@ -56,9 +52,7 @@ struct Place(PathBuf);
 
 impl Place {
     async fn store(&self) -> Arc<dyn Store> {
-        memc_store_sql::connect(&format!("sqlite://{}/memc.db", self.0.display()))
-            .await
-            .expect("connect")
+        memc_store_sql::connect(&format!("sqlite://{}/memc.db", self.0.display())).await.expect("connect")
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -95,12 +89,9 @@ impl Place {
     /// What the children were told: complete lines only, since one may have been killed while it wrote.
     fn acknowledged(&self, number: usize) -> Vec<(String, u64)> {
         let text = std::fs::read_to_string(self.file(&format!("acknowledged-{number}"))).unwrap_or_default();
-        let lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
+        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let pair = |line: &str| {
-            line.split_once(' ')
-                .map(|(name, revision)| (name.into(), revision.parse().unwrap()))
+            line.split_once(' ').map(|(name, revision)| (name.into(), revision.parse().unwrap()))
         };
         lines.filter_map(pair).collect()
     }
@@ -110,9 +101,7 @@ impl Place {
 
 /// Sixteen clients ask for caches until nothing fits, and write down what they were told.
 async fn fill(place: &Place, number: usize) {
-    let fleet = Fleet::open(place.store().await, Options::default())
-        .await
-        .expect("open");
+    let fleet = Fleet::open(place.store().await, Options::default()).await.expect("open");
     place.signal(&format!("opened-{number}"));
     place.wait_for("go").await;
     fleet.refresh().await.expect("refresh");
@@ -145,47 +134,24 @@ async fn fill(place: &Place, number: usize) {
 }
 
 fn order(command: Command) -> Order {
-    Order {
-        actor: Principal::new("user:test").unwrap(),
-        request: None,
-        command,
-    }
+    Order { actor: Principal::new("user:test").unwrap(), request: None, command }
 }
 
 fn allocate(name: &str) -> Order {
     let (team, cluster) = (TeamName::new("shop").unwrap(), ClusterName::new("web").unwrap());
     let name = CacheName::new(name).unwrap();
-    order(Command::Allocate {
-        team,
-        name,
-        cluster,
-        memory: Mib::MIN_INSTANCE,
-        instances: 1,
-    })
+    order(Command::Allocate { team, name, cluster, memory: Mib::MIN_INSTANCE, instances: 1 })
 }
 
 async fn found(fleet: &Fleet) {
     let (team, cluster) = (TeamName::new("shop").unwrap(), ClusterName::new("web").unwrap());
     let first = Port::new(11210).unwrap();
-    let ports = PortRange {
-        first,
-        last: Port::new(11210 + PORTS - 1).unwrap(),
-    };
-    let spec = ClusterSpec {
-        ports,
-        policy: Policy::default(),
-    };
+    let ports = PortRange { first, last: Port::new(11210 + PORTS - 1).unwrap() };
+    let spec = ClusterSpec { ports, policy: Policy::default() };
     let mut commands = vec![
-        Command::CreateCluster {
-            name: cluster.clone(),
-            spec,
-        },
+        Command::CreateCluster { name: cluster.clone(), spec },
         Command::CreateTeam { name: team.clone() },
-        Command::SetQuota {
-            cluster: cluster.clone(),
-            team,
-            memory: Mib::MAX,
-        },
+        Command::SetQuota { cluster: cluster.clone(), team, memory: Mib::MAX },
     ];
     for host in 1..=HOSTS {
         let spec = HostSpec {
@@ -195,10 +161,7 @@ async fn found(fleet: &Fleet) {
             rack: None,
             blocked_ports: BTreeSet::new(),
         };
-        commands.push(Command::AddHost {
-            name: HostName::new(&format!("m{host}")).unwrap(),
-            spec,
-        });
+        commands.push(Command::AddHost { name: HostName::new(&format!("m{host}")).unwrap(), spec });
     }
     for command in commands {
         fleet.submit(order(command)).await.expect("found");
@@ -213,12 +176,7 @@ async fn fill_with(children: usize, killed: usize) {
     for number in 0..children {
         place.wait_for(&format!("opened-{number}")).await;
     }
-    found(
-        &Fleet::open(place.store().await, Options::default())
-            .await
-            .expect("open"),
-    )
-    .await;
+    found(&Fleet::open(place.store().await, Options::default()).await.expect("open")).await;
     place.signal("go");
     let since = Instant::now();
     for (number, child) in running.iter_mut().enumerate().take(killed) {
@@ -232,13 +190,8 @@ async fn fill_with(children: usize, killed: usize) {
         let status = child.wait().unwrap();
         assert_eq!(status.success(), number >= killed, "child {number}: {status}");
     }
-    let shares: Vec<usize> = (0..children)
-        .map(|number| place.acknowledged(number).len())
-        .collect();
-    eprintln!(
-        "{CAPACITY} places, acknowledged by process: {shares:?}, {:?}",
-        since.elapsed()
-    );
+    let shares: Vec<usize> = (0..children).map(|number| place.acknowledged(number).len()).collect();
+    eprintln!("{CAPACITY} places, acknowledged by process: {shares:?}, {:?}", since.elapsed());
 
     let records = load(&*place.store().await).await;
     let mut caches = BTreeMap::new();
@@ -248,27 +201,18 @@ async fn fill_with(children: usize, killed: usize) {
             Record::Cache(cache) => {
                 caches.insert(cache.name.to_string(), cache.revision.get());
             }
-            Record::Instance(it) => assert!(
-                ports.insert((it.host, it.port)),
-                "one port, two instances: {it:?}"
-            ),
+            Record::Instance(it) => {
+                assert!(ports.insert((it.host, it.port)), "one port, two instances: {it:?}")
+            }
             _ => {}
         }
     }
-    assert_eq!(
-        (caches.len(), ports.len()),
-        (CAPACITY, CAPACITY),
-        "the refusals came when it was full"
-    );
+    assert_eq!((caches.len(), ports.len()), (CAPACITY, CAPACITY), "the refusals came when it was full");
     for (name, revision) in (0..children).flat_map(|number| place.acknowledged(number)) {
         assert_eq!(caches.get(&name), Some(&revision), "{name} was acknowledged");
     }
     if killed == 0 {
-        assert_eq!(
-            shares.iter().sum::<usize>(),
-            CAPACITY,
-            "everything that is there was acknowledged"
-        );
+        assert_eq!(shares.iter().sum::<usize>(), CAPACITY, "everything that is there was acknowledged");
     }
 }
 
@@ -306,13 +250,9 @@ async fn turns(place: &Place, number: usize) {
     while !place.file("stop").exists() {
         at = match store.turn(at, &mut One { at, number }).await {
             Ok(head) => head,
-            Err(TurnError::Behind) => store
-                .commits(at.revision, 10_000)
-                .await
-                .unwrap()
-                .last()
-                .unwrap()
-                .head(),
+            Err(TurnError::Behind) => {
+                store.commits(at.revision, 10_000).await.unwrap().last().unwrap().head()
+            }
             Err(error) => panic!("{error}"),
         };
     }
@@ -337,11 +277,7 @@ impl Decide for One {
             previous: at.id,
             at: now,
             actor: Principal::new(&format!("process:{}", self.number)).unwrap(),
-            action: Action {
-                name: "test".into(),
-                target: String::new(),
-                detail: String::new(),
-            },
+            action: Action { name: "test".into(), target: String::new(), detail: String::new() },
             request: None,
             changes: vec![Change::Put(Record::Team(team))],
         }]
@@ -365,9 +301,7 @@ async fn share_among(children: usize) {
     }
     place.signal("stop");
     let took = since.elapsed();
-    running
-        .iter_mut()
-        .for_each(|child| assert!(child.wait().unwrap().success()));
+    running.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
 
     let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
     assert_eq!(commits.last().unwrap().head().format, FORMAT);
@@ -375,27 +309,15 @@ async fn share_among(children: usize) {
     let names: BTreeSet<&str> = actors.iter().copied().collect();
     assert_eq!(names.len(), children);
     // While all of them were at it.
-    let from = names
-        .iter()
-        .filter_map(|name| actors.iter().position(|actor| actor == name))
-        .max()
-        .unwrap();
-    let to = names
-        .iter()
-        .filter_map(|name| actors.iter().rposition(|actor| actor == name))
-        .min()
-        .unwrap();
+    let from = names.iter().filter_map(|name| actors.iter().position(|actor| actor == name)).max().unwrap();
+    let to = names.iter().filter_map(|name| actors.iter().rposition(|actor| actor == name)).min().unwrap();
     let window = &actors[from..=to];
-    let shares: Vec<usize> = names
-        .iter()
-        .map(|name| window.iter().filter(|actor| *actor == name).count())
-        .collect();
+    let shares: Vec<usize> =
+        names.iter().map(|name| window.iter().filter(|actor| *actor == name).count()).collect();
     // Foreign turns between two of one's own, nearly always: a process that the system did not run was not waiting.
     let mut waits: Vec<usize> = Vec::new();
     for name in &names {
-        let own: Vec<usize> = (0..window.len())
-            .filter(|place| window[*place] == *name)
-            .collect();
+        let own: Vec<usize> = (0..window.len()).filter(|place| window[*place] == *name).collect();
         waits.extend(own.windows(2).map(|pair| pair[1] - pair[0] - 1));
     }
     waits.sort_unstable();
@@ -434,16 +356,7 @@ async fn a_killed_process_does_not_block_the_others() {
     child.wait().unwrap();
     let since = Instant::now();
     let before = store.head().await.unwrap();
-    let head = store
-        .turn(
-            before,
-            &mut One {
-                at: before,
-                number: 1,
-            },
-        )
-        .await
-        .expect("turn");
+    let head = store.turn(before, &mut One { at: before, number: 1 }).await.expect("turn");
     assert_eq!(head.revision, before.revision.next());
     assert!(since.elapsed() < Duration::from_secs(5));
 }
@@ -490,10 +403,7 @@ async fn a_write_that_fails_takes_nothing_with_it() {
         let mut child = place.start_by(shell, "full", 0);
         place.wait_for("full").await;
         let pid = child.id().to_string();
-        let lifted = Process::new("prlimit")
-            .args(["--pid", &pid, "--fsize=unlimited"])
-            .status()
-            .unwrap();
+        let lifted = Process::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
         assert!(lifted.success());
         place.signal("room");
         assert!(child.wait().unwrap().success());

@@ -25,9 +25,7 @@ impl Place {
     }
 
     async fn open(&self) -> SqliteStore {
-        let options = SqliteOptions {
-            lock_wait: Duration::from_millis(300),
-        };
+        let options = SqliteOptions { lock_wait: Duration::from_millis(300) };
         SqliteStore::open(self.database(), options).await.expect("open")
     }
 
@@ -38,18 +36,11 @@ impl Place {
 }
 
 async fn raw(path: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
-        .unwrap()
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
 /// Appends one commit after whatever was missed.
@@ -66,11 +57,7 @@ impl Decide for One {
             previous: head.id,
             at: now,
             actor: Principal::new("user:test").unwrap(),
-            action: Action {
-                name: "test".into(),
-                target: String::new(),
-                detail: String::new(),
-            },
+            action: Action { name: "test".into(), target: String::new(), detail: String::new() },
             request: None,
             changes: vec![Change::Put(Record::Team(Team {
                 id: TeamId::new(revision.get()),
@@ -100,26 +87,14 @@ async fn a_new_file_is_private_and_its_settings_are_safe() {
     let store = place.open().await;
     append(&store, Head::EMPTY).await.unwrap();
     let findings = store.check().await.unwrap();
-    assert!(
-        findings
-            .iter()
-            .all(|finding| finding.severity != Severity::Refuse),
-        "{findings:?}"
-    );
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut place.raw().await)
-        .await
-        .unwrap();
+    assert!(findings.iter().all(|finding| finding.severity != Severity::Refuse), "{findings:?}");
+    let journal: String =
+        sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut place.raw().await).await.unwrap();
     assert_eq!(journal, "wal");
     for file in std::fs::read_dir(place.0.path()).unwrap() {
         use std::os::unix::fs::PermissionsExt;
         let file = file.unwrap();
-        assert_eq!(
-            file.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{:?}",
-            file.file_name()
-        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
     }
 }
 
@@ -128,26 +103,13 @@ async fn what_cannot_be_opened_says_why() {
     let place = Place::new();
     let url = format!("sqlite://{}/not/there/memc.db", place.0.path().display());
     let error = connect(&url).await.unwrap_err();
-    assert!(
-        matches!(&error, ConnectError::NoDirectory(path) if path.ends_with("not/there")),
-        "{error}"
-    );
-    let error = connect(&format!("sqlite:{}", place.0.path().display()))
-        .await
-        .unwrap_err();
+    assert!(matches!(&error, ConnectError::NoDirectory(path) if path.ends_with("not/there")), "{error}");
+    let error = connect(&format!("sqlite:{}", place.0.path().display())).await.unwrap_err();
     assert!(matches!(error, ConnectError::File { .. }), "{error}");
-    assert!(matches!(
-        connect("sqlite::memory:").await,
-        Err(ConnectError::Url(_))
-    ));
+    assert!(matches!(connect("sqlite::memory:").await, Err(ConnectError::Url(_))));
     std::fs::write(place.database(), "no database at all ".repeat(500)).unwrap();
-    let error = connect(&format!("sqlite:{}", place.database().display()))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, ConnectError::Store(error) if error.is_corrupt()),
-        "{error}"
-    );
+    let error = connect(&format!("sqlite:{}", place.database().display())).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Store(error) if error.is_corrupt()), "{error}");
 }
 
 #[tokio::test]
@@ -157,13 +119,8 @@ async fn a_newer_schema_is_refused() {
     let later = "INSERT INTO memc_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9999, 'later', 1, x'00', 0)";
     run(&mut place.raw().await, later).await;
-    let error = SqliteStore::open(place.database(), SqliteOptions::default())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::NewerSchema { found: 9999, .. }),
-        "{error}"
-    );
+    let error = SqliteStore::open(place.database(), SqliteOptions::default()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -184,19 +141,12 @@ async fn what_cannot_be_stored_is_reported_as_corrupt() {
     let first = append(&store, Head::EMPTY).await.unwrap();
     let second = append(&store, first).await.unwrap();
     let mut raw = place.raw().await;
-    run(
-        &mut raw,
-        "UPDATE commits SET changes = '[{\"put\": 7}]' WHERE revision = 2",
-    )
-    .await;
+    run(&mut raw, "UPDATE commits SET changes = '[{\"put\": 7}]' WHERE revision = 2").await;
     run(&mut raw, "UPDATE teams SET name = 'No Slug' WHERE id = 2").await;
     assert!(store.commits(first.revision, 10).await.unwrap_err().is_corrupt());
     assert!(matches!(append(&store, first).await, Err(TurnError::Store(error)) if error.is_corrupt()));
     let error = store.load(&mut Count(0)).await.unwrap_err();
-    assert!(
-        error.is_corrupt() && error.to_string().contains("table teams"),
-        "{error}"
-    );
+    assert!(error.is_corrupt() && error.to_string().contains("table teams"), "{error}");
     // What does not touch it goes on.
     append(&store, second).await.unwrap();
 }
@@ -210,14 +160,8 @@ async fn a_turn_that_somebody_keeps_is_named() {
     keeper.lock().unwrap();
     let error = append(&store, Head::EMPTY).await.unwrap_err();
     let own = format!("process {}", std::process::id());
-    assert!(
-        matches!(&error, TurnError::Store(error) if error.is_temporary()),
-        "{error}"
-    );
-    assert!(
-        error.to_string().contains("store locked") && error.to_string().contains(&own),
-        "{error}"
-    );
+    assert!(matches!(&error, TurnError::Store(error) if error.is_temporary()), "{error}");
+    assert!(error.to_string().contains("store locked") && error.to_string().contains(&own), "{error}");
     // Reads do not need it.
     assert_eq!(store.head().await.unwrap(), Head::EMPTY);
     keeper.unlock().unwrap();
@@ -250,10 +194,7 @@ async fn a_file_that_is_gone_is_missed() {
     let aside = place.0.path().join("aside.db");
     std::fs::rename(place.database(), &aside).unwrap();
     let gone = |error: &StoreError| {
-        assert!(
-            error.is_temporary() && error.to_string().contains("memc.db"),
-            "{error}"
-        )
+        assert!(error.is_temporary() && error.to_string().contains("memc.db"), "{error}")
     };
     gone(&store.head().await.unwrap_err());
     match append(&store, head).await {
@@ -271,11 +212,7 @@ async fn a_restored_backup_is_another_history() {
     let store = place.open().await;
     let first = append(&store, Head::EMPTY).await.unwrap();
     let backup = place.0.path().join("backup.db");
-    run(
-        &mut place.raw().await,
-        &format!("VACUUM INTO '{}'", backup.display()),
-    )
-    .await;
+    run(&mut place.raw().await, &format!("VACUUM INTO '{}'", backup.display())).await;
     let second = append(&store, first).await.unwrap();
     // As an operator would, but with the store open.
     for name in ["memc.db", "memc.db-wal", "memc.db-shm"] {
@@ -307,9 +244,7 @@ async fn the_log_stays_bounded_while_others_read() {
         head = append(&store, head).await.unwrap();
     }
     following.abort();
-    let log = std::fs::metadata(place.0.path().join("memc.db-wal"))
-        .unwrap()
-        .len();
+    let log = std::fs::metadata(place.0.path().join("memc.db-wal")).unwrap().len();
     eprintln!("{log} bytes of log after {} commits", head.revision);
     // The log begins anew after 16 MiB, at a moment without readers.
     assert!(log < 32 << 20, "{log}");

@@ -28,15 +28,15 @@ apt_install() {
         fail "apt-get could not install ${missing[*]}"
 }
 
-# memcached with its service kept from starting: a machine that tests is nobody's cache.
-install_memcached() {
-    command -v memcached > /dev/null && return
-    local policy=/usr/sbin/policy-rc.d made=false
-    if ! [ -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy > /dev/null
-        as_root chmod 755 $policy
-        made=true
-    fi
-    apt_install memcached || { $made && as_root rm -f $policy; return 1; }
-    if $made; then as_root rm -f $policy; fi
+# A package whose service is kept from starting: a machine that tests is nobody's cache.
+apt_install_quietly() {
+    has_package "$1" && return
+    local policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] && { apt_install "$1"; return; }
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy > /dev/null
+    as_root chmod 755 $policy
+    trap "as_root rm -f $policy" EXIT
+    apt_install "$1"
+    as_root rm -f $policy
+    trap - EXIT
 }

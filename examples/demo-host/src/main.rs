@@ -97,15 +97,21 @@ impl Host {
         let token = std::fs::read_to_string(&self.arguments.token_file)?;
         let agent: ureq::Agent =
             ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).build().into();
-        let answer =
-            agent.get(&self.arguments.pillar).header("authorization", format!("Bearer {}", token.trim())).call()?;
+        let answer = agent
+            .get(&self.arguments.pillar)
+            .header("authorization", format!("Bearer {}", token.trim()))
+            .call()?;
         let text = answer.into_body().into_with_config().limit(LONGEST_DOCUMENT).read_to_string()?;
         Ok(serde_json::from_str(&text)?)
     }
 
     fn follow(&mut self, document: &Document) -> Result<(), String> {
         let meta = &document.memc_meta;
-        if meta.stale || !meta.complete || meta.count != document.memc_items.len() || meta.revision < self.revision {
+        if meta.stale
+            || !meta.complete
+            || meta.count != document.memc_items.len()
+            || meta.revision < self.revision
+        {
             return Err("the pillar is not fresh and complete: everything stays as it is".into());
         }
         self.revision = meta.revision;

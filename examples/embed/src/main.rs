@@ -17,8 +17,10 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let file = std::env::args().nth(1).ok_or("usage: memc-embed FILE (the SQLite database, made if missing)")?;
-    let fleet = Fleet::open(memc_store_sql::connect(&format!("sqlite:{file}")).await?, Options::default()).await?;
+    let file =
+        std::env::args().nth(1).ok_or("usage: memc-embed FILE (the SQLite database, made if missing)")?;
+    let fleet =
+        Fleet::open(memc_store_sql::connect(&format!("sqlite:{file}")).await?, Options::default()).await?;
 
     let ports = PortRange { first: Port::new(11211)?, last: Port::new(11999)? };
     let host = HostSpec {
@@ -29,7 +31,10 @@ async fn main() -> Result<(), Failure> {
         blocked_ports: Default::default(),
     };
     let commands = [
-        Command::CreateCluster { name: "web".parse()?, spec: ClusterSpec { ports, policy: Policy::default() } },
+        Command::CreateCluster {
+            name: "web".parse()?,
+            spec: ClusterSpec { ports, policy: Policy::default() },
+        },
         Command::AddHost { name: "m1.example.com".parse()?, spec: host },
         Command::CreateTeam { name: "shop".parse()? },
         Command::SetQuota { cluster: "web".parse()?, team: "shop".parse()?, memory: Mib::new(1024)? },
@@ -43,8 +48,11 @@ async fn main() -> Result<(), Failure> {
     ];
     for (number, command) in commands.into_iter().enumerate() {
         // With a request id, starting this program again changes nothing.
-        let order =
-            Order { actor: "user:setup".parse()?, request: Some(format!("setup-{number}").parse()?), command };
+        let order = Order {
+            actor: "user:setup".parse()?,
+            request: Some(format!("setup-{number}").parse()?),
+            command,
+        };
         match fleet.submit(order).await {
             Ok(receipt) => println!("revision {}: {:?}", receipt.revision, receipt.subject),
             Err(SubmitError::Refused(refusal)) => println!("refused: {refusal}"),

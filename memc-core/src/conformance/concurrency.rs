@@ -40,10 +40,7 @@ pub async fn concurrent_turns_neither_lose_nor_double(fixture: &dyn Fixture) {
     let mut expected = BTreeMap::new();
     for task in tasks {
         let own = task.await.expect("a task ended badly");
-        assert!(
-            own.is_sorted_by(|(before, _), (after, _)| before < after),
-            "revisions went back: {own:?}"
-        );
+        assert!(own.is_sorted_by(|(before, _), (after, _)| before < after), "revisions went back: {own:?}");
         for (revision, detail) in own {
             assert!(
                 expected.insert(revision, detail).is_none(),
@@ -53,10 +50,8 @@ pub async fn concurrent_turns_neither_lose_nor_double(fixture: &dyn Fixture) {
     }
     assert_eq!(expected.len(), TASKS * TURNS);
     let there = all_commits(&*handles[0]).await;
-    let there: BTreeMap<_, _> = there
-        .into_iter()
-        .map(|commit| (commit.revision, commit.action.detail))
-        .collect();
+    let there: BTreeMap<_, _> =
+        there.into_iter().map(|commit| (commit.revision, commit.action.detail)).collect();
     assert_eq!(there, expected);
     assert_sound(&*handles[1]).await;
 }
@@ -67,15 +62,8 @@ pub async fn loads_are_of_one_moment(fixture: &dyn Fixture) {
     // Each commit changes all of these, so that a load of two moments shows; more than fit one page of most stores.
     let teams = 3000;
     let all = move |round: u64, head: Head| -> Vec<Change> {
-        let spread = if round == 0 {
-            (1..=teams).collect::<Vec<_>>()
-        } else {
-            vec![1, teams / 2, teams]
-        };
-        spread
-            .into_iter()
-            .map(|number| Change::Put(team(number, head.revision.next())))
-            .collect()
+        let spread = if round == 0 { (1..=teams).collect::<Vec<_>>() } else { vec![1, teams / 2, teams] };
+        spread.into_iter().map(|number| Change::Put(team(number, head.revision.next()))).collect()
     };
     let over = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn({
@@ -93,23 +81,13 @@ pub async fn loads_are_of_one_moment(fixture: &dyn Fixture) {
     let (mut loads, mut last) = (0, Head::EMPTY);
     while loads < 10 {
         let (records, head) = load(&*store).await;
-        assert!(
-            head.revision >= last.revision,
-            "a later load is not of an earlier moment"
-        );
+        assert!(head.revision >= last.revision, "a later load is not of an earlier moment");
         let (mut folded, mut end) = (Records::new(), Head::EMPTY);
         let commits = all_commits(&*store).await;
-        let until = commits
-            .iter()
-            .take_while(|commit| commit.revision <= head.revision)
-            .count();
+        let until = commits.iter().take_while(|commit| commit.revision <= head.revision).count();
         fold(&mut folded, &mut end, &commits[..until]);
         assert_eq!(end, head);
-        assert!(
-            records == folded,
-            "the load at revision {} is of several moments",
-            head.revision
-        );
+        assert!(records == folded, "the load at revision {} is of several moments", head.revision);
         loads += usize::from(head.revision > last.revision);
         last = head;
     }
@@ -120,17 +98,10 @@ pub async fn loads_are_of_one_moment(fixture: &dyn Fixture) {
 /// Two [`Fleet`]s on one ledger, sixteen clients, until nothing fits any more: everything acknowledged is there, no
 /// port has two owners, and what was refused did not fit.
 pub async fn fleets_share_a_ledger(fixture: &dyn Fixture) {
-    let options = Options {
-        accept_risks: true,
-        ..Options::default()
-    };
+    let options = Options { accept_risks: true, ..Options::default() };
     let mut fleets = Vec::new();
     for _ in 0..2 {
-        fleets.push(
-            Fleet::open(fixture.open().await, options.clone())
-                .await
-                .expect("open"),
-        );
+        fleets.push(Fleet::open(fixture.open().await, options.clone()).await.expect("open"));
     }
     prepare(&fleets[0]).await;
     fleets[1].refresh().await.expect("refresh");
@@ -143,10 +114,7 @@ pub async fn fleets_share_a_ledger(fixture: &dyn Fixture) {
                     let name = format!("c{client}-{number}");
                     match fleet.submit(allocate(&name)).await {
                         Ok(receipt) => {
-                            let again = fleet
-                                .submit(allocate(&name))
-                                .await
-                                .expect("the same request again");
+                            let again = fleet.submit(allocate(&name)).await.expect("the same request again");
                             assert_eq!(again, receipt, "a request is carried out once");
                             acknowledged.push((name, receipt));
                         }
@@ -172,42 +140,24 @@ pub async fn fleets_share_a_ledger(fixture: &dyn Fixture) {
     let mut ports = BTreeSet::new();
     for record in records.values() {
         if let Record::Instance(instance) = record {
-            assert!(
-                ports.insert((instance.host, instance.port)),
-                "one port, two instances"
-            );
+            assert!(ports.insert((instance.host, instance.port)), "one port, two instances");
         }
     }
     assert_eq!(ports.len(), 20);
     for (name, receipt) in acknowledged {
-        let Key::Cache { id } = receipt.subject else {
-            panic!("a cache was asked for")
-        };
+        let Key::Cache { id } = receipt.subject else { panic!("a cache was asked for") };
         let Some(Record::Cache(cache)) = records.get(&Key::Cache { id }) else {
             panic!("{name} is not there")
         };
-        assert_eq!(
-            (cache.name.as_str(), cache.revision),
-            (name.as_str(), receipt.revision)
-        );
+        assert_eq!((cache.name.as_str(), cache.revision), (name.as_str(), receipt.revision));
     }
     for fleet in &fleets {
-        assert!(
-            fleet
-                .status()
-                .findings
-                .iter()
-                .all(|finding| !finding.code.starts_with("ledger."))
-        );
+        assert!(fleet.status().findings.iter().all(|finding| !finding.code.starts_with("ledger.")));
     }
 }
 
 fn order(command: Command, request: Option<RequestId>) -> Order {
-    Order {
-        actor: Principal::new("user:conformance").unwrap(),
-        request,
-        command,
-    }
+    Order { actor: Principal::new("user:conformance").unwrap(), request, command }
 }
 
 fn allocate(name: &str) -> Order {
@@ -224,26 +174,13 @@ fn allocate(name: &str) -> Order {
 
 async fn prepare(fleet: &Fleet) {
     let (team, cluster) = (TeamName::new("shop").unwrap(), ClusterName::new("web").unwrap());
-    let ports = PortRange {
-        first: Port::new(11210).unwrap(),
-        last: Port::new(11214).unwrap(),
-    };
-    let mut policy = Policy {
-        grow_headroom_percent: 0,
-        ..Policy::default()
-    };
+    let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11214).unwrap() };
+    let mut policy = Policy { grow_headroom_percent: 0, ..Policy::default() };
     policy.overhead.floor_mib = 24;
     let mut commands = vec![
-        Command::CreateCluster {
-            name: cluster.clone(),
-            spec: ClusterSpec { ports, policy },
-        },
+        Command::CreateCluster { name: cluster.clone(), spec: ClusterSpec { ports, policy } },
         Command::CreateTeam { name: team.clone() },
-        Command::SetQuota {
-            cluster: cluster.clone(),
-            team,
-            memory: Mib::MAX,
-        },
+        Command::SetQuota { cluster: cluster.clone(), team, memory: Mib::MAX },
     ];
     for host in 1..=4 {
         let spec = HostSpec {
@@ -253,10 +190,7 @@ async fn prepare(fleet: &Fleet) {
             rack: None,
             blocked_ports: BTreeSet::new(),
         };
-        commands.push(Command::AddHost {
-            name: HostName::new(&format!("m{host}")).unwrap(),
-            spec,
-        });
+        commands.push(Command::AddHost { name: HostName::new(&format!("m{host}")).unwrap(), spec });
     }
     for command in commands {
         fleet.submit(order(command, None)).await.expect("prepare");

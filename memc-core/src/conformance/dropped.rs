@@ -17,21 +17,12 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
     let (store, other) = (fixture.open().await, fixture.open().await);
     let (mut at, mut dropped) = (Head::EMPTY, 0);
     for round in 0..ROUNDS {
-        let mut follow = Follow {
-            at,
-            details: &["dropped", "dropped"],
-        };
+        let mut follow = Follow { at, details: &["dropped", "dropped"] };
         let turn = store.turn(at, &mut follow);
         let ended = if round % 2 == 0 {
-            AtMost {
-                turn,
-                polls: 1 + round / 2 % 3,
-            }
-            .await
+            AtMost { turn, polls: 1 + round / 2 % 3 }.await
         } else {
-            tokio::time::timeout(Duration::from_micros(u64::from(25 * round)), turn)
-                .await
-                .ok()
+            tokio::time::timeout(Duration::from_micros(u64::from(25 * round)), turn).await.ok()
         };
         match ended {
             Some(taken) => {
@@ -42,11 +33,7 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
         // At once, while what was dropped may still be ending: by the same handle or by another.
         let user = if round % 3 == 0 { &other } else { &store };
         at = append_at_the_end(&**user, at, &["kept"]).await;
-        let fresh = if round % 20 == 0 {
-            fixture.open().await
-        } else {
-            other.clone()
-        };
+        let fresh = if round % 20 == 0 { fixture.open().await } else { other.clone() };
         let before = Revision::new(at.revision.get() - 1);
         let there = fresh.commits(before, 1).await.expect("commits");
         assert_eq!(
@@ -58,23 +45,11 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
     // A turn may be over at its first poll, as in memory: then there was nothing to drop.
     eprintln!("{dropped} of {ROUNDS} turns were dropped");
     let commits = all_commits(&*other).await;
-    let of_dropped: Vec<_> = commits
-        .iter()
-        .filter(|commit| commit.action.detail == "dropped")
-        .collect();
+    let of_dropped: Vec<_> = commits.iter().filter(|commit| commit.action.detail == "dropped").collect();
     for batch in of_dropped.chunks(2) {
-        assert!(
-            batch.len() == 2 && batch[1].previous == batch[0].id,
-            "half a batch was appended"
-        );
+        assert!(batch.len() == 2 && batch[1].previous == batch[0].id, "half a batch was appended");
     }
-    assert_eq!(
-        commits
-            .iter()
-            .filter(|commit| commit.action.detail == "kept")
-            .count() as u32,
-        ROUNDS
-    );
+    assert_eq!(commits.iter().filter(|commit| commit.action.detail == "kept").count() as u32, ROUNDS);
     assert_sound(&*fixture.open().await).await;
 }
 

@@ -111,11 +111,7 @@ macro_rules! store_conformance {
 
 /// Run a case on a runtime with several threads. One that takes longer than two minutes has failed.
 pub fn run(case: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), case).await });
     assert!(ended.is_ok(), "the case did not end within two minutes");
 }

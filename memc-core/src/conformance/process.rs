@@ -26,10 +26,7 @@ pub(super) async fn load(store: &dyn Store) -> (Records, Head) {
                 assert!(place >= self.last, "{:?} came after a later kind", record.key());
                 self.last = place;
                 let key = record.key();
-                assert!(
-                    self.records.insert(key.clone(), record).is_none(),
-                    "{key:?} came twice"
-                );
+                assert!(self.records.insert(key.clone(), record).is_none(), "{key:?} came twice");
             }
             Ok(())
         }
@@ -57,11 +54,7 @@ fn kind(record: &Record) -> usize {
 pub(super) fn fold(records: &mut Records, head: &mut Head, commits: &[Commit]) {
     for commit in commits {
         assert_eq!(commit.revision, head.revision.next(), "revisions have no gaps");
-        assert_eq!(
-            commit.previous, head.id,
-            "commit {} names the one before",
-            commit.revision
-        );
+        assert_eq!(commit.previous, head.id, "commit {} names the one before", commit.revision);
         assert!(commit.at >= head.at, "time went back at {}", commit.revision);
         for change in &commit.changes {
             match change {
@@ -77,9 +70,7 @@ pub(super) fn fold(records: &mut Records, head: &mut Head, commits: &[Commit]) {
 pub(super) async fn all_commits(store: &dyn Store) -> Vec<Commit> {
     let mut commits: Vec<Commit> = Vec::new();
     loop {
-        let after = commits
-            .last()
-            .map_or(Revision::default(), |commit| commit.revision);
+        let after = commits.last().map_or(Revision::default(), |commit| commit.revision);
         let page = store.commits(after, 100).await.expect("commits");
         if page.is_empty() {
             return commits;
@@ -93,10 +84,7 @@ pub(super) async fn assert_sound(store: &dyn Store) -> (Records, Head) {
     let (records, head) = load(store).await;
     let (mut folded, mut end) = (Records::new(), Head::EMPTY);
     let commits = all_commits(store).await;
-    let until = commits
-        .iter()
-        .take_while(|commit| commit.revision <= head.revision)
-        .count();
+    let until = commits.iter().take_while(|commit| commit.revision <= head.revision).count();
     fold(&mut folded, &mut end, &commits[..until]);
     assert_eq!(end, head, "the head is the last commit's");
     assert_eq!(records, folded, "what is loaded is what the commits fold to");
@@ -112,11 +100,7 @@ pub(super) struct Answer<F> {
 
 impl<F: FnMut(Timestamp) -> Vec<Commit> + Send> Answer<F> {
     pub(super) fn new(make: F) -> Self {
-        Answer {
-            missed: Vec::new(),
-            now: None,
-            make,
-        }
+        Answer { missed: Vec::new(), now: None, make }
     }
 }
 
@@ -136,11 +120,7 @@ pub(super) fn commit(head: Head, at: Timestamp, detail: &str, changes: Vec<Chang
         previous: head.id,
         at: at.max(head.at),
         actor: Principal::new("user:conformance").unwrap(),
-        action: Action {
-            name: Cow::Borrowed("test"),
-            target: "team:t".into(),
-            detail: detail.into(),
-        },
+        action: Action { name: Cow::Borrowed("test"), target: "team:t".into(), detail: detail.into() },
         request: None,
         changes,
     }
@@ -149,11 +129,7 @@ pub(super) fn commit(head: Head, at: Timestamp, detail: &str, changes: Vec<Chang
 /// Some record that needs no other: a team of this number.
 pub(super) fn team(number: u64, revision: Revision) -> Record {
     let name = TeamName::new(&format!("team-{number}")).unwrap();
-    Record::Team(Team {
-        id: TeamId::new(number),
-        name,
-        revision,
-    })
+    Record::Team(Team { id: TeamId::new(number), name, revision })
 }
 
 /// Append commits with these details at `head`, which has to be the end.
@@ -173,12 +149,7 @@ impl Decide for Follow<'_> {
         let (mut head, mut commits) = (self.at, Vec::new());
         for detail in self.details {
             let revision = head.revision.next();
-            let made = commit(
-                head,
-                now,
-                detail,
-                vec![Change::Put(team(revision.get(), revision))],
-            );
+            let made = commit(head, now, detail, vec![Change::Put(team(revision.get(), revision))]);
             head = made.head();
             commits.push(made);
         }
@@ -211,10 +182,7 @@ pub(super) type Verdicts = Vec<Result<Receipt, Refusal>>;
 
 impl Process {
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Process {
-            store,
-            state: State::default(),
-        }
+        Process { store, state: State::default() }
     }
 
     /// Decide orders together and append them in one turn, catching up as often as it takes. `clock` stands in for
@@ -222,30 +190,19 @@ impl Process {
     pub(super) async fn turn(&mut self, orders: &[Order], clock: Timestamp) -> Verdicts {
         loop {
             let at = self.state.head();
-            let mut deciding = Deciding {
-                state: &mut self.state,
-                orders,
-                clock,
-                verdicts: Vec::new(),
-                commits: Vec::new(),
-            };
+            let mut deciding =
+                Deciding { state: &mut self.state, orders, clock, verdicts: Vec::new(), commits: Vec::new() };
             let taken = self.store.turn(at, &mut deciding).await;
-            let Deciding {
-                verdicts, commits, ..
-            } = deciding;
+            let Deciding { verdicts, commits, .. } = deciding;
             match taken {
                 Ok(head) => {
-                    commits
-                        .iter()
-                        .for_each(|commit| self.state.fold(commit).expect("own commits follow"));
+                    commits.iter().for_each(|commit| self.state.fold(commit).expect("own commits follow"));
                     assert_eq!(self.state.head(), head, "a turn answers with the new end");
                     return verdicts;
                 }
                 Err(TurnError::Behind) => {
                     let missed = self.store.commits(at.revision, 1000).await.expect("commits");
-                    missed
-                        .iter()
-                        .for_each(|commit| self.state.fold(commit).expect("commits follow"));
+                    missed.iter().for_each(|commit| self.state.fold(commit).expect("commits follow"));
                 }
                 Err(error) => panic!("a turn failed: {error}"),
             }
@@ -264,9 +221,7 @@ struct Deciding<'a> {
 impl Decide for Deciding<'_> {
     fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
         let now = self.clock;
-        missed
-            .iter()
-            .for_each(|commit| self.state.fold(commit).expect("what was missed follows"));
+        missed.iter().for_each(|commit| self.state.fold(commit).expect("what was missed follows"));
         (self.verdicts, self.commits) = (Vec::new(), Vec::new());
         let mut draft = self.state.clone();
         for order in self.orders {

@@ -80,12 +80,7 @@ impl Random {
 
     fn host(&mut self) -> HostName {
         let name = format!("m{}", self.below(8));
-        HostName::new(&if self.below(20) == 0 {
-            name.to_uppercase()
-        } else {
-            name
-        })
-        .unwrap()
+        HostName::new(&if self.below(20) == 0 { name.to_uppercase() } else { name }).unwrap()
     }
 
     fn mib(&mut self, bound: u64) -> Mib {
@@ -109,19 +104,14 @@ impl Random {
             first: Port::new(first).unwrap(),
             last: Port::new(first + self.below(5) as u16).unwrap(),
         };
-        let mut policy = Policy {
-            cool_down_seconds: self.below(20_000),
-            max_instances: 4,
-            ..Policy::default()
-        };
+        let mut policy =
+            Policy { cool_down_seconds: self.below(20_000), max_instances: 4, ..Policy::default() };
         policy.overhead.floor_mib = self.below(40);
         ClusterSpec { ports, policy }
     }
 
     fn blocked(&mut self) -> BTreeSet<Port> {
-        (0..self.below(3))
-            .map(|_| Port::new(11210 + self.below(6) as u16).unwrap())
-            .collect()
+        (0..self.below(3)).map(|_| Port::new(11210 + self.below(6) as u16).unwrap()).collect()
     }
 
     fn order(&mut self, process: &Process) -> Order {
@@ -129,26 +119,14 @@ impl Random {
         let actor = Principal::new(["user:a", "user:b"][self.below(2) as usize]).unwrap();
         // Few enough that some are used again, with the same command or another.
         let request = (self.below(2) == 0).then(|| RequestId::new(&format!("r{}", self.below(400))).unwrap());
-        Order {
-            actor,
-            request,
-            command,
-        }
+        Order { actor, request, command }
     }
 
     fn command(&mut self, process: &Process) -> Command {
         match self.below(40) {
-            0 => Command::Found {
-                id: uuid::Uuid::from_u128(7),
-            },
-            1 | 2 => Command::CreateCluster {
-                name: self.cluster(),
-                spec: self.cluster_spec(),
-            },
-            3 => Command::ChangeCluster {
-                name: self.cluster(),
-                spec: self.cluster_spec(),
-            },
+            0 => Command::Found { id: uuid::Uuid::from_u128(7) },
+            1 | 2 => Command::CreateCluster { name: self.cluster(), spec: self.cluster_spec() },
+            3 => Command::ChangeCluster { name: self.cluster(), spec: self.cluster_spec() },
             4 => Command::RemoveCluster { name: self.cluster() },
             5..=8 => {
                 let spec = HostSpec {
@@ -158,10 +136,7 @@ impl Random {
                     rack: (self.below(2) == 0).then(|| Rack::new("r1").unwrap()),
                     blocked_ports: self.blocked(),
                 };
-                Command::AddHost {
-                    name: self.host(),
-                    spec,
-                }
+                Command::AddHost { name: self.host(), spec }
             }
             9 | 10 => {
                 let patch = HostPatch {
@@ -171,25 +146,17 @@ impl Random {
                     blocked_ports: (self.below(2) == 0).then(|| self.blocked()),
                     ..HostPatch::default()
                 };
-                Command::ChangeHost {
-                    name: self.host(),
-                    patch,
-                }
+                Command::ChangeHost { name: self.host(), patch }
             }
             11 => Command::CordonHost { name: self.host() },
             12 | 13 => Command::UncordonHost { name: self.host() },
             14 => Command::RemoveHost { name: self.host() },
-            15 => Command::LoseHost {
-                name: self.host(),
-                reason: self.reason(),
-            },
+            15 => Command::LoseHost { name: self.host(), reason: self.reason() },
             16 | 17 => Command::CreateTeam { name: self.team() },
             18 => Command::RemoveTeam { name: self.team() },
-            19 | 20 => Command::SetQuota {
-                cluster: self.cluster(),
-                team: self.team(),
-                memory: self.mib(3000),
-            },
+            19 | 20 => {
+                Command::SetQuota { cluster: self.cluster(), team: self.team(), memory: self.mib(3000) }
+            }
             21..=26 => Command::Allocate {
                 team: self.team(),
                 name: self.cache(),
@@ -197,57 +164,23 @@ impl Random {
                 memory: self.mib(200),
                 instances: 1 + self.below(3) as u16,
             },
-            27 | 28 => Command::Resize {
-                team: self.team(),
-                name: self.cache(),
-                memory: self.mib(300),
-            },
-            29 | 30 => Command::Release {
-                team: self.team(),
-                name: self.cache(),
-            },
-            31 => Command::Replace {
-                team: self.team(),
-                name: self.cache(),
-            },
+            27 | 28 => Command::Resize { team: self.team(), name: self.cache(), memory: self.mib(300) },
+            29 | 30 => Command::Release { team: self.team(), name: self.cache() },
+            31 => Command::Replace { team: self.team(), name: self.cache() },
             32 => {
                 let revision = Revision::new(process.state.head().revision.get() + self.below(3));
-                Command::NoteServed {
-                    host: self.host(),
-                    document: revision,
-                }
+                Command::NoteServed { host: self.host(), document: revision }
             }
             33 => {
                 let (team, name) = (self.team(), self.cache());
-                Command::StateStopped {
-                    team,
-                    name,
-                    index: self.below(3) as u16,
-                    reason: self.reason(),
-                }
+                Command::StateStopped { team, name, index: self.below(3) as u16, reason: self.reason() }
             }
             _ => match self.instance(process) {
                 Some(it) => {
-                    let memory = if self.below(3) == 0 {
-                        self.mib(300)
-                    } else {
-                        it.memory
-                    };
-                    let running = Seen::Running {
-                        memory,
-                        within: true,
-                        observer: ObserverId::of("here"),
-                    };
-                    let seen = if it.phase == Phase::Releasing {
-                        Seen::Stopped
-                    } else {
-                        running
-                    };
-                    Command::Confirm {
-                        instance: it.id,
-                        revision: it.revision,
-                        seen,
-                    }
+                    let memory = if self.below(3) == 0 { self.mib(300) } else { it.memory };
+                    let running = Seen::Running { memory, within: true, observer: ObserverId::of("here") };
+                    let seen = if it.phase == Phase::Releasing { Seen::Stopped } else { running };
+                    Command::Confirm { instance: it.id, revision: it.revision, seen }
                 }
                 None => Command::CreateTeam { name: self.team() },
             },

@@ -20,13 +20,7 @@ pub async fn an_empty_ledger(fixture: &dyn Fixture) {
         assert_eq!(store.head().await.expect("head"), Head::EMPTY);
         assert_eq!(load(&*store).await, (Records::new(), Head::EMPTY));
         assert_eq!(store.commits(Revision::default(), 10).await.expect("commits"), []);
-        assert_eq!(
-            store
-                .history(None, Revision::new(u64::MAX), 10)
-                .await
-                .expect("history"),
-            []
-        );
+        assert_eq!(store.history(None, Revision::new(u64::MAX), 10).await.expect("history"), []);
         store.check().await.expect("check");
     }
 }
@@ -65,10 +59,7 @@ pub async fn every_kind_of_record(fixture: &dyn Fixture) {
     let again = [both(fleet).to_vec(), vec![Change::Put(fleet.clone())]].concat();
     assert_eq!(load(&*other).await.0, Records::new());
     step(&*store, head, again).await;
-    assert_eq!(
-        assert_sound(&*fixture.open().await).await.0,
-        by_key(std::slice::from_ref(fleet))
-    );
+    assert_eq!(assert_sound(&*fixture.open().await).await.0, by_key(std::slice::from_ref(fleet)));
 }
 
 /// Two instances on one port, one name twice, a reference to nothing, a removal of nothing: the turn fails as a
@@ -79,21 +70,12 @@ pub async fn constraints_are_a_second_line(fixture: &dyn Fixture) {
     }
     let store = fixture.open().await;
     let all = records(1, false);
-    let head = step(
-        &*store,
-        Head::EMPTY,
-        all.iter().cloned().map(Change::Put).collect(),
-    )
-    .await;
+    let head = step(&*store, Head::EMPTY, all.iter().cloned().map(Change::Put).collect()).await;
     let before = load(&*store).await;
     for (what, change) in conflicts(&all) {
         let mut answer = Answer::new(|now| {
-            let good = commit(
-                head,
-                now,
-                "in order",
-                vec![Change::Put(super::process::team(77, head.revision))],
-            );
+            let good =
+                commit(head, now, "in order", vec![Change::Put(super::process::team(77, head.revision))]);
             let bad = commit(good.head(), now, what, vec![change.clone()]);
             let after = commit(bad.head(), now, "after it", vec![]);
             vec![good, bad, after]
@@ -101,18 +83,9 @@ pub async fn constraints_are_a_second_line(fixture: &dyn Fixture) {
         let taken = store.turn(head, &mut answer).await;
         assert!(matches!(taken, Err(TurnError::Conflict(_))), "{what}: {taken:?}");
         assert_eq!(load(&*store).await, before, "{what}: nothing was appended");
-        assert_eq!(
-            store.commits(head.revision, 10).await.expect("commits"),
-            [],
-            "{what}"
-        );
+        assert_eq!(store.commits(head.revision, 10).await.expect("commits"), [], "{what}");
     }
-    step(
-        &*store,
-        head,
-        vec![Change::Put(super::process::team(78, head.revision))],
-    )
-    .await;
+    step(&*store, head, vec![Change::Put(super::process::team(78, head.revision))]).await;
 }
 
 fn conflicts(all: &[Record]) -> Vec<(&'static str, Change)> {
@@ -154,26 +127,10 @@ fn conflicts(all: &[Record]) -> Vec<(&'static str, Change)> {
         };
         conflicts.push((what, Change::Put(record)));
     }
-    conflicts.push((
-        "removing what is not there",
-        Change::Remove(Key::Team {
-            id: TeamId::new(1000),
-        }),
-    ));
-    conflicts.push((
-        "removing a cluster with hosts",
-        Change::Remove(Key::Cluster {
-            id: ClusterId::new(2),
-        }),
-    ));
-    conflicts.push((
-        "removing a host with instances",
-        Change::Remove(Key::Host { id: HostId::new(3) }),
-    ));
-    conflicts.push((
-        "removing a cache with instances",
-        Change::Remove(Key::Cache { id: CacheId::new(5) }),
-    ));
+    conflicts.push(("removing what is not there", Change::Remove(Key::Team { id: TeamId::new(1000) })));
+    conflicts.push(("removing a cluster with hosts", Change::Remove(Key::Cluster { id: ClusterId::new(2) })));
+    conflicts.push(("removing a host with instances", Change::Remove(Key::Host { id: HostId::new(3) })));
+    conflicts.push(("removing a cache with instances", Change::Remove(Key::Cache { id: CacheId::new(5) })));
     conflicts
 }
 
@@ -183,10 +140,7 @@ async fn step(store: &dyn Store, head: Head, changes: Vec<Change>) -> Head {
 }
 
 fn by_key(records: &[Record]) -> Records {
-    records
-        .iter()
-        .map(|record| (record.key(), record.clone()))
-        .collect()
+    records.iter().map(|record| (record.key(), record.clone())).collect()
 }
 
 /// One record of each kind (two teams), in an order in which each finds what it refers to; with every option filled
@@ -197,11 +151,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
     let mib = |mib: u64| Mib::new(mib).unwrap();
     let (cluster, host, team, cache) = (ClusterId::new(2), HostId::new(3), TeamId::new(4), CacheId::new(5));
     let v6 = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x11));
-    let policy = Policy {
-        max_connections: 7,
-        cool_down_seconds: 1,
-        ..Policy::default()
-    };
+    let policy = Policy { max_connections: 7, cool_down_seconds: 1, ..Policy::default() };
     vec![
         Record::Fleet(FleetRecord {
             id: uuid::Uuid::from_u128(if full { u128::MAX } else { 1 }),
@@ -222,23 +172,11 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             id: host,
             name: HostName::new(if full { "M1.example.com" } else { "m1.example.com" }).unwrap(),
             cluster,
-            address: if full {
-                v6
-            } else {
-                IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11))
-            },
+            address: if full { v6 } else { IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11)) },
             memory: if full { Mib::MAX_HOST } else { Mib::ZERO },
             rack: full.then(|| Rack::new("row-1/r7").unwrap()),
-            status: if full {
-                HostStatus::Lost
-            } else {
-                HostStatus::Active
-            },
-            blocked_ports: if full {
-                BTreeSet::from([port(1024), port(65535)])
-            } else {
-                BTreeSet::new()
-            },
+            status: if full { HostStatus::Lost } else { HostStatus::Active },
+            blocked_ports: if full { BTreeSet::from([port(1024), port(65535)]) } else { BTreeSet::new() },
             served: if full { revision } else { Revision::default() },
             served_at: full.then_some(Timestamp::NEVER),
             revision,
@@ -248,12 +186,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             name: TeamName::new(if full { "shop-2" } else { "shop" }).unwrap(),
             revision,
         }),
-        Record::Quota(Quota {
-            cluster,
-            team,
-            memory: if full { Mib::MAX } else { Mib::ZERO },
-            revision,
-        }),
+        Record::Quota(Quota { cluster, team, memory: if full { Mib::MAX } else { Mib::ZERO }, revision }),
         // A cache keeps team, name and cluster for life, an instance its cache and place.
         Record::Cache(Cache {
             id: cache,
@@ -263,11 +196,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             memory: if full { Mib::MAX } else { Mib::MIN_INSTANCE },
             instances: if full { u16::MAX } else { 1 },
             releasing: full,
-            created_at: if full {
-                Timestamp::NEVER
-            } else {
-                Timestamp::default()
-            },
+            created_at: if full { Timestamp::NEVER } else { Timestamp::default() },
             created_by: Principal::new(if full { "~!@#$%^&*()" } else { "u" }).unwrap(),
             revision,
         }),
@@ -288,11 +217,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             host,
             port: port(11209),
             instance: InstanceId::new(if full { u64::MAX } else { 1 }),
-            reusable_at: if full {
-                Timestamp::NEVER
-            } else {
-                Timestamp::from_millis(1)
-            },
+            reusable_at: if full { Timestamp::NEVER } else { Timestamp::from_millis(1) },
             revision,
         }),
         Record::Request(Request {
@@ -301,19 +226,8 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             digest: if full { "f".repeat(64) } else { "0".repeat(64) },
             receipt: Receipt {
                 revision,
-                at: if full {
-                    Timestamp::NEVER
-                } else {
-                    Timestamp::default()
-                },
-                subject: if full {
-                    Key::RetiredPort {
-                        host,
-                        port: port(11209),
-                    }
-                } else {
-                    Key::Fleet
-                },
+                at: if full { Timestamp::NEVER } else { Timestamp::default() },
+                subject: if full { Key::RetiredPort { host, port: port(11209) } } else { Key::Fleet },
             },
         }),
     ]

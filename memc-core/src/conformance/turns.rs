@@ -16,10 +16,7 @@ pub async fn a_batch_is_appended_whole(fixture: &dyn Fixture) {
     let head = append(&*store, Head::EMPTY, &details).await.expect("append");
     assert_eq!(head.revision, Revision::new(64));
     let commits = store.commits(Revision::default(), 100).await.expect("commits");
-    let there: Vec<&str> = commits
-        .iter()
-        .map(|commit| commit.action.detail.as_str())
-        .collect();
+    let there: Vec<&str> = commits.iter().map(|commit| commit.action.detail.as_str()).collect();
     assert_eq!(there, details);
     assert_sound(&*store).await;
 }
@@ -29,21 +26,12 @@ pub async fn an_empty_turn_changes_nothing(fixture: &dyn Fixture) {
     let store = fixture.open().await;
     let nothing = |at: Head| {
         let store = store.clone();
-        async move {
-            store
-                .turn(at, &mut Answer::new(|_| Vec::new()))
-                .await
-                .expect("turn")
-        }
+        async move { store.turn(at, &mut Answer::new(|_| Vec::new())).await.expect("turn") }
     };
     assert_eq!(nothing(Head::EMPTY).await, Head::EMPTY);
     let head = append(&*store, Head::EMPTY, &["a", "b"]).await.expect("append");
     assert_eq!(nothing(head).await, head);
-    assert_eq!(
-        nothing(Head::EMPTY).await,
-        head,
-        "also for one who missed something"
-    );
+    assert_eq!(nothing(Head::EMPTY).await, head, "also for one who missed something");
     assert_eq!(store.head().await.expect("head"), head);
     assert_sound(&*store).await;
 }
@@ -56,19 +44,11 @@ pub async fn a_stale_turn_gets_what_it_missed(fixture: &dyn Fixture) {
     for (at, count) in [(Head::EMPTY, 5), (old, 3), (head, 0)] {
         let mut answer = Answer::new(|_| Vec::new());
         assert_eq!(store.turn(at, &mut answer).await.expect("turn"), head);
-        assert_eq!(
-            answer.missed,
-            store.commits(at.revision, 100).await.expect("commits")
-        );
+        assert_eq!(answer.missed, store.commits(at.revision, 100).await.expect("commits"));
         assert_eq!(answer.missed.len(), count);
     }
     // And what it appends continues that.
-    let made = commit(
-        head,
-        head.at,
-        "f",
-        vec![Change::Put(team(6, head.revision.next()))],
-    );
+    let made = commit(head, head.at, "f", vec![Change::Put(team(6, head.revision.next()))]);
     let end = made.head();
     let mut answer = Answer::new(move |_| vec![made.clone()]);
     assert_eq!(store.turn(old, &mut answer).await.expect("turn"), end);
@@ -97,27 +77,10 @@ pub async fn another_history_is_diverged(fixture: &dyn Fixture) {
     let store = fixture.open().await;
     let old = append(&*store, Head::EMPTY, &["a", "b"]).await.expect("append");
     let head = append(&*store, old, &["c"]).await.expect("append");
-    let foreign = |head: Head| Head {
-        id: CommitId::fresh(),
-        ..head
-    };
-    let ahead = Head {
-        revision: head.revision.next(),
-        ..foreign(head)
-    };
-    let mut from = vec![
-        foreign(head),
-        ahead,
-        foreign(old),
-        Head {
-            revision: Revision::new(1000),
-            ..head
-        },
-    ];
-    from.push(Head {
-        revision: Revision::default(),
-        ..foreign(Head::EMPTY)
-    });
+    let foreign = |head: Head| Head { id: CommitId::fresh(), ..head };
+    let ahead = Head { revision: head.revision.next(), ..foreign(head) };
+    let mut from = vec![foreign(head), ahead, foreign(old), Head { revision: Revision::new(1000), ..head }];
+    from.push(Head { revision: Revision::default(), ..foreign(Head::EMPTY) });
     for at in from {
         let mut answer = Answer::new(|_| panic!("asked to decide on another history"));
         match store.turn(at, &mut answer).await {
@@ -141,23 +104,12 @@ pub async fn time_never_goes_back(fixture: &dyn Fixture) {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(now(Head::EMPTY).await > first, "time passes");
     let future = first.after(Duration::from_secs(3600));
-    let made = commit(
-        Head::EMPTY,
-        future,
-        "",
-        vec![Change::Put(team(1, Revision::new(1)))],
-    );
+    let made = commit(Head::EMPTY, future, "", vec![Change::Put(team(1, Revision::new(1)))]);
     let answer = made.clone();
-    let head = store
-        .turn(Head::EMPTY, &mut Answer::new(move |_| vec![answer.clone()]))
-        .await
-        .expect("turn");
+    let head = store.turn(Head::EMPTY, &mut Answer::new(move |_| vec![answer.clone()])).await.expect("turn");
     assert_eq!(head.at, future);
     assert!(now(head).await >= future);
-    assert!(
-        now(Head::EMPTY).await >= future,
-        "also for one who missed something"
-    );
+    assert!(now(Head::EMPTY).await >= future, "also for one who missed something");
     assert!(future > Timestamp::default());
 }
 
@@ -166,17 +118,10 @@ pub async fn handles_see_each_other(fixture: &dyn Fixture) {
     let (one, two) = (fixture.open().await, fixture.open().await);
     let mut head = Head::EMPTY;
     for round in 0..20 {
-        let (writer, reader) = if round % 2 == 0 {
-            (&one, &two)
-        } else {
-            (&two, &one)
-        };
+        let (writer, reader) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
         head = append(&**writer, head, &["x"]).await.expect("append");
         assert_eq!(reader.head().await.expect("head"), head);
-        let last = reader
-            .history(None, Revision::new(u64::MAX), 1)
-            .await
-            .expect("history");
+        let last = reader.history(None, Revision::new(u64::MAX), 1).await.expect("history");
         assert_eq!(last.first().map(|commit| commit.head()), Some(head));
     }
     let three = fixture.open().await;

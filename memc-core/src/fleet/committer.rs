@@ -33,10 +33,8 @@ type Verdict = Result<Receipt, SubmitError>;
 pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(MOST_AT_ONCE);
     while queue.recv_many(&mut waiting, MOST_AT_ONCE).await > 0 {
-        let (orders, answers): (Vec<Order>, Vec<_>) = waiting
-            .drain(..)
-            .map(|waiting| (waiting.order, waiting.answer))
-            .unzip();
+        let (orders, answers): (Vec<Order>, Vec<_>) =
+            waiting.drain(..).map(|waiting| (waiting.order, waiting.answer)).unzip();
         let verdicts = commit(&shared, &orders).await;
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
             // Who gave up waiting still had the command carried out.
@@ -68,26 +66,13 @@ async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdic
     let _turn = shared.turn.lock().await;
     let all = |error: SubmitError| Ok(orders.iter().map(|_| Err(error.clone())).collect());
     for _ in 0..ATTEMPTS {
-        let mut turn = Turn {
-            shared,
-            orders,
-            verdicts: Vec::new(),
-            commits: Vec::new(),
-            broken: None,
-        };
+        let mut turn = Turn { shared, orders, verdicts: Vec::new(), commits: Vec::new(), broken: None };
         let at = shared.state().head();
         let taken = shared.store().turn(at, &mut turn).await;
-        let Turn {
-            verdicts,
-            commits,
-            broken,
-            ..
-        } = turn;
+        let Turn { verdicts, commits, broken, .. } = turn;
         let repaired = match taken {
             _ if broken.is_some() => {
-                shared
-                    .reload_within_turn(&broken.map(|it| it.to_string()).unwrap_or_default())
-                    .await
+                shared.reload_within_turn(&broken.map(|it| it.to_string()).unwrap_or_default()).await
             }
             Ok(_) => {
                 let folded = fold(shared, &commits);
@@ -102,15 +87,10 @@ async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdic
             }
             Err(TurnError::Behind) => shared.catch_up_within_turn().await,
             Err(TurnError::Diverged(_)) => {
-                shared
-                    .reload_within_turn("it is not the ledger that was read")
-                    .await
+                shared.reload_within_turn("it is not the ledger that was read").await
             }
             Err(TurnError::Conflict(error)) => {
-                shared.find(
-                    "ledger.conflict",
-                    format!("a constraint fired that no rule explains: {error}"),
-                );
+                shared.find("ledger.conflict", format!("a constraint fired that no rule explains: {error}"));
                 return match shared.reload_within_turn("a constraint of the store fired").await {
                     Ok(_) => Err(Repeats),
                     Err(error) => all(SubmitError::Unavailable(error.to_string())),
@@ -128,9 +108,7 @@ async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdic
             return all(SubmitError::Unavailable(error.to_string()));
         }
     }
-    all(SubmitError::Unavailable(
-        "the ledger keeps changing under this process".into(),
-    ))
+    all(SubmitError::Unavailable("the ledger keeps changing under this process".into()))
 }
 
 fn fold(shared: &Shared, commits: &[Commit]) -> Result<(), Inconsistent> {
@@ -151,9 +129,7 @@ async fn look_up(shared: &Shared, commits: &[Commit], verdicts: Vec<Verdict>) ->
         match shared.store().turn(at, &mut reader).await {
             Ok(_) if reader.broken.is_none() => {}
             Ok(_) | Err(TurnError::Diverged(_)) => {
-                let _ = shared
-                    .reload_within_turn("it is not the ledger that was read")
-                    .await;
+                let _ = shared.reload_within_turn("it is not the ledger that was read").await;
             }
             Err(TurnError::Behind) => {
                 let _ = shared.catch_up_within_turn().await;
@@ -174,10 +150,7 @@ async fn look_up(shared: &Shared, commits: &[Commit], verdicts: Vec<Verdict>) ->
             }
         };
     }
-    verdicts
-        .into_iter()
-        .map(|_| Err(SubmitError::OutcomeUnknown))
-        .collect()
+    verdicts.into_iter().map(|_| Err(SubmitError::OutcomeUnknown)).collect()
 }
 
 struct Reader<'a> {

@@ -30,11 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options {
-            poll: Duration::from_millis(150),
-            queue: 4096,
-            accept_risks: false,
-        }
+        Options { poll: Duration::from_millis(150), queue: 4096, accept_risks: false }
     }
 }
 
@@ -117,11 +113,8 @@ impl Fleet {
     /// See [`OpenError`].
     pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Fleet, OpenError> {
         let findings = store.check().await?;
-        let refusing: Vec<Finding> = findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Refuse)
-            .cloned()
-            .collect();
+        let refusing: Vec<Finding> =
+            findings.iter().filter(|finding| finding.severity == Severity::Refuse).cloned().collect();
         if !refusing.is_empty() && !options.accept_risks {
             return Err(OpenError::Unsafe(refusing));
         }
@@ -134,11 +127,7 @@ impl Fleet {
         let (refresh, asked) = mpsc::unbounded_channel();
         tokio::spawn(committer::run(shared.clone(), waiting));
         tokio::spawn(follower::run(shared.clone(), asked, options.poll));
-        let fleet = Fleet {
-            shared,
-            queue,
-            refresh,
-        };
+        let fleet = Fleet { shared, queue, refresh };
         fleet.found().await?;
         Ok(fleet)
     }
@@ -147,17 +136,8 @@ impl Fleet {
         if self.read(|state| state.fleet().is_some()) {
             return Ok(());
         }
-        let command = Command::Found {
-            id: uuid::Uuid::now_v7(),
-        };
-        match self
-            .submit(Order {
-                actor: system(),
-                request: None,
-                command,
-            })
-            .await
-        {
+        let command = Command::Found { id: uuid::Uuid::now_v7() };
+        match self.submit(Order { actor: system(), request: None, command }).await {
             Ok(_) => Ok(()),
             // Another process was first.
             Err(SubmitError::Refused(refusal)) if *refusal == Refusal::Founded => Ok(()),
@@ -173,12 +153,10 @@ impl Fleet {
     /// See [`SubmitError`].
     pub async fn submit(&self, order: Order) -> Result<Receipt, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send(committer::Waiting { order, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
-                mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
-            })?;
+        self.queue.try_send(committer::Waiting { order, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
+        })?;
         answered.await.unwrap_or(Err(SubmitError::Closed))
     }
 
@@ -222,28 +200,17 @@ impl Fleet {
             };
             let document = document(state, minion, stale);
             let note = document.as_ref().is_some_and(|document| {
-                let mut absent = document
-                    .meta
-                    .absent_ids
-                    .values()
-                    .filter_map(|id| state.instance(*id));
+                let mut absent = document.meta.absent_ids.values().filter_map(|id| state.instance(*id));
                 !stale && absent.any(waits)
             });
             (document, note)
         });
         if let (Some(document), true) = (&document, note) {
-            let command = Command::NoteServed {
-                host: minion.clone(),
-                document: document.meta.revision,
-            };
+            let command = Command::NoteServed { host: minion.clone(), document: document.meta.revision };
             let (answer, _) = oneshot::channel();
             // Whoever asked for the document does not wait for this; a lost note is made good by the next fetch.
             let _ = self.queue.try_send(committer::Waiting {
-                order: Order {
-                    actor: system(),
-                    request: None,
-                    command,
-                },
+                order: Order { actor: system(), request: None, command },
                 answer,
             });
         }

@@ -52,21 +52,14 @@ impl Shared {
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
-        self.findings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn find(&self, code: &str, message: String) {
         tracing::error!(code, message, "finding");
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.retain(|finding| finding.code != code);
-        findings.push(Finding {
-            severity: Severity::Note,
-            code: code.into(),
-            message,
-        });
+        findings.push(Finding { severity: Severity::Note, code: code.into(), message });
     }
 
     /// Bring memory up to the ledger's end as of this call.
@@ -103,16 +96,11 @@ impl Shared {
         let before = self.state().head();
         let head = self.store.head().await?;
         if head.format != FORMAT {
-            let why = format!(
-                "the ledger has format {}, this program reads {FORMAT}",
-                head.format
-            );
+            let why = format!("the ledger has format {}, this program reads {FORMAT}", head.format);
             return Err(StoreError::corrupt("head", why));
         }
         if head.revision < before.revision || (head.revision == before.revision && head.id != before.id) {
-            return Ok(Err(
-                "its end went back: it was restored from a backup, or replaced".into(),
-            ));
+            return Ok(Err("its end went back: it was restored from a backup, or replaced".into()));
         }
         loop {
             let known = self.state().head().revision;
@@ -158,9 +146,7 @@ pub(super) async fn load(store: &dyn Store) -> Result<State, OpenError> {
     impl Load for Into {
         fn take(&mut self, records: Vec<Record>) -> Result<(), String> {
             for record in records {
-                self.0
-                    .apply(Change::Put(record))
-                    .map_err(|error| error.to_string())?;
+                self.0.apply(Change::Put(record)).map_err(|error| error.to_string())?;
             }
             Ok(())
         }

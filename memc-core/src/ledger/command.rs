@@ -178,10 +178,7 @@ impl Command {
     pub fn digest(&self) -> String {
         // Serialising to memory cannot fail: every key is a string.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&text)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -82,12 +82,7 @@ impl Commit {
     /// The ledger's end once this is the last commit.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head {
-            revision: self.revision,
-            id: self.id,
-            at: self.at,
-            format: FORMAT,
-        }
+        Head { revision: self.revision, id: self.id, at: self.at, format: FORMAT }
     }
 }
 

@@ -49,23 +49,19 @@ impl HostView {
     #[must_use]
     pub fn free_port(&self, range: crate::model::PortRange, now: Timestamp) -> Option<Port> {
         let open = |port: &Port| !self.host.blocked_ports.contains(port);
-        range
-            .iter()
-            .filter(open)
-            .find(|port| !self.ports.contains_key(port))
-            .or_else(|| {
-                self.ports
-                    .range(range.first..=range.last)
-                    .filter(|(port, _)| open(port))
-                    .filter_map(|(port, usage)| match usage {
-                        PortUse::Retired(retired) if retired.reusable_at <= now => {
-                            Some((retired.reusable_at, *port))
-                        }
-                        _ => None,
-                    })
-                    .min()
-                    .map(|(_, port)| port)
-            })
+        range.iter().filter(open).find(|port| !self.ports.contains_key(port)).or_else(|| {
+            self.ports
+                .range(range.first..=range.last)
+                .filter(|(port, _)| open(port))
+                .filter_map(|(port, usage)| match usage {
+                    PortUse::Retired(retired) if retired.reusable_at <= now => {
+                        Some((retired.reusable_at, *port))
+                    }
+                    _ => None,
+                })
+                .min()
+                .map(|(_, port)| port)
+        })
     }
 }
 
@@ -182,8 +178,7 @@ impl State {
 
     /// A host whose name is this one but for case.
     pub(super) fn host_like(&self, name: &HostName) -> Option<&HostView> {
-        self.hosts
-            .get(self.host_names.get(&name.as_str().to_ascii_lowercase())?)
+        self.hosts.get(self.host_names.get(&name.as_str().to_ascii_lowercase())?)
     }
 
     /// Every team, by name.
@@ -211,9 +206,7 @@ impl State {
     /// How much memory a team may ask for in a cluster; zero where none was set.
     #[must_use]
     pub fn quota(&self, cluster: ClusterId, team: TeamId) -> Mib {
-        self.quotas
-            .get(&(cluster, team))
-            .map_or(Mib::ZERO, |quota| quota.memory)
+        self.quotas.get(&(cluster, team)).map_or(Mib::ZERO, |quota| quota.memory)
     }
 
     /// What counts against that quota: the memory of the team's instances there, until they are confirmed to have
@@ -225,28 +218,18 @@ impl State {
 
     /// Every cache, by team number and name.
     pub fn caches(&self) -> impl Iterator<Item = &Cache> {
-        self.cache_names
-            .values()
-            .flat_map(BTreeMap::values)
-            .filter_map(|id| self.cache(*id))
+        self.cache_names.values().flat_map(BTreeMap::values).filter_map(|id| self.cache(*id))
     }
 
     /// A team's caches, by name.
     pub fn caches_of(&self, team: TeamId) -> impl Iterator<Item = &Cache> {
-        self.cache_names
-            .get(&team)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter_map(|id| self.cache(*id))
+        self.cache_names.get(&team).into_iter().flat_map(BTreeMap::values).filter_map(|id| self.cache(*id))
     }
 
     /// How many caches a cluster has.
     #[must_use]
     pub fn caches_in(&self, cluster: ClusterId) -> usize {
-        self.cluster_caches
-            .range((cluster, CacheId::new(0))..)
-            .take_while(|(of, _)| *of == cluster)
-            .count()
+        self.cluster_caches.range((cluster, CacheId::new(0))..).take_while(|(of, _)| *of == cluster).count()
     }
 
     /// A cache.
@@ -292,10 +275,7 @@ impl State {
         self.requests_by_age
             .iter()
             .take_while(move |(at, _, _)| *at < moment)
-            .map(|(_, principal, id)| Key::Request {
-                principal: principal.clone(),
-                id: id.clone(),
-            })
+            .map(|(_, principal, id)| Key::Request { principal: principal.clone(), id: id.clone() })
     }
 
     /// The hosts that take new instances.
@@ -307,10 +287,7 @@ impl State {
     /// The last commit that touched what a host's pillar document says: what is on the host, the host or its cluster.
     #[must_use]
     pub fn document_revision(&self, view: &HostView) -> Revision {
-        let cluster = self
-            .clusters
-            .get(&view.host.cluster)
-            .map(|cluster| cluster.revision);
+        let cluster = self.clusters.get(&view.host.cluster).map(|cluster| cluster.revision);
         let ports = view.ports.values().filter_map(|usage| match usage {
             PortUse::Instance(id) => self.instances.get(id).map(|instance| instance.revision),
             PortUse::Retired(retired) => Some(retired.revision),
@@ -421,18 +398,12 @@ impl State {
             self.host_names.remove(&before.name.as_str().to_ascii_lowercase());
             self.cluster_hosts.remove(&(before.cluster, id));
         }
-        self.host_names
-            .insert(host.name.as_str().to_ascii_lowercase(), id);
+        self.host_names.insert(host.name.as_str().to_ascii_lowercase(), id);
         self.cluster_hosts.insert((host.cluster, id));
         match self.hosts.get_mut(&id) {
             Some(view) => view.host = host,
             None => {
-                let view = HostView {
-                    host,
-                    ports: BTreeMap::new(),
-                    booked: Mib::ZERO,
-                    instances: 0,
-                };
+                let view = HostView { host, ports: BTreeMap::new(), booked: Mib::ZERO, instances: 0 };
                 self.hosts.insert(id, view);
             }
         }
@@ -442,15 +413,12 @@ impl State {
 
     fn remove_host(&mut self, id: HostId) -> Result<Option<Host>, Inconsistent> {
         if self.hosts.get(&id).is_some_and(|view| !view.ports.is_empty()) {
-            return Err(Inconsistent(format!(
-                "host {id} is removed while ports of it are known"
-            )));
+            return Err(Inconsistent(format!("host {id} is removed while ports of it are known")));
         }
         let Some(view) = self.hosts.remove(&id) else {
             return Ok(None);
         };
-        self.host_names
-            .remove(&view.host.name.as_str().to_ascii_lowercase());
+        self.host_names.remove(&view.host.name.as_str().to_ascii_lowercase());
         self.cluster_hosts.remove(&(view.host.cluster, id));
         self.index.set(id, None);
         Ok(Some(view.host))
@@ -484,32 +452,17 @@ impl State {
             // A cache keeps team, name and cluster for life.
             Some(entry) => Ok(Some(std::mem::replace(&mut entry.cache, cache))),
             None => {
-                self.cache_names
-                    .entry(cache.team)
-                    .or_default()
-                    .insert(cache.name.clone(), id);
+                self.cache_names.entry(cache.team).or_default().insert(cache.name.clone(), id);
                 self.cluster_caches.insert((cache.cluster, id));
-                self.caches.insert(
-                    id,
-                    CacheEntry {
-                        cache,
-                        instances: BTreeMap::new(),
-                    },
-                );
+                self.caches.insert(id, CacheEntry { cache, instances: BTreeMap::new() });
                 Ok(None)
             }
         }
     }
 
     fn remove_cache(&mut self, id: CacheId) -> Result<Option<Cache>, Inconsistent> {
-        if self
-            .caches
-            .get(&id)
-            .is_some_and(|entry| !entry.instances.is_empty())
-        {
-            return Err(Inconsistent(format!(
-                "cache {id} is removed while it has instances"
-            )));
+        if self.caches.get(&id).is_some_and(|entry| !entry.instances.is_empty()) {
+            return Err(Inconsistent(format!("cache {id} is removed while it has instances")));
         }
         let Some(CacheEntry { cache, .. }) = self.caches.remove(&id) else {
             return Ok(None);
@@ -531,20 +484,12 @@ impl State {
                 instance.id, instance.cache
             )));
         };
-        let free = self
-            .hosts
-            .get(&instance.host)
-            .map(|view| match view.ports.get(&instance.port) {
-                None => true,
-                Some(PortUse::Instance(id)) => *id == instance.id,
-                Some(PortUse::Retired(_)) => false,
-            });
-        if free != Some(true)
-            || entry
-                .instances
-                .get(&instance.index)
-                .is_some_and(|id| *id != instance.id)
-        {
+        let free = self.hosts.get(&instance.host).map(|view| match view.ports.get(&instance.port) {
+            None => true,
+            Some(PortUse::Instance(id)) => *id == instance.id,
+            Some(PortUse::Retired(_)) => false,
+        });
+        if free != Some(true) || entry.instances.get(&instance.index).is_some_and(|id| *id != instance.id) {
             return Err(Inconsistent(format!(
                 "instance {} cannot have port {} of host {}",
                 instance.id, instance.port, instance.host
@@ -559,10 +504,7 @@ impl State {
     fn count_instance(&mut self, instance: &Instance) {
         if let Some(entry) = self.caches.get_mut(&instance.cache) {
             entry.instances.insert(instance.index, instance.id);
-            let used = self
-                .used
-                .entry((entry.cache.cluster, entry.cache.team))
-                .or_default();
+            let used = self.used.entry((entry.cache.cluster, entry.cache.team)).or_default();
             *used = used.plus(instance.memory);
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
@@ -626,16 +568,14 @@ impl State {
     fn put_request(&mut self, request: Request) -> Option<Request> {
         let key = (request.principal.clone(), request.id.clone());
         let before = self.remove_request(&key.0, &key.1);
-        self.requests_by_age
-            .insert((request.receipt.at, key.0.clone(), key.1.clone()));
+        self.requests_by_age.insert((request.receipt.at, key.0.clone(), key.1.clone()));
         self.requests.insert(key, request);
         before
     }
 
     fn remove_request(&mut self, principal: &Principal, id: &RequestId) -> Option<Request> {
         let request = self.requests.remove(&(principal.clone(), id.clone()))?;
-        self.requests_by_age
-            .remove(&(request.receipt.at, principal.clone(), id.clone()));
+        self.requests_by_age.remove(&(request.receipt.at, principal.clone(), id.clone()));
         Some(request)
     }
 

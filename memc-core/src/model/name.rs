@@ -156,18 +156,7 @@ mod tests {
         for good in ["m1.example.com", "M1", "10.0.0.1", "a_b-c"] {
             assert_eq!(HostName::new(good).unwrap().as_str(), good);
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "-m",
-            "a/b",
-            "a b",
-            "a\n",
-            "ä",
-            "$(x)",
-            &"a".repeat(254),
-        ] {
+        for bad in ["", ".", "..", "-m", "a/b", "a b", "a\n", "ä", "$(x)", &"a".repeat(254)] {
             assert!(HostName::new(bad).is_err(), "{bad:?}");
         }
     }

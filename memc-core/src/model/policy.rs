@@ -120,13 +120,7 @@ pub struct Overhead {
 
 impl Default for Overhead {
     fn default() -> Self {
-        Overhead {
-            percent: 10,
-            base_mib: 8,
-            floor_mib: 45,
-            connections: 1024,
-            connection_kib: 16,
-        }
+        Overhead { percent: 10, base_mib: 8, floor_mib: 45, connections: 1024, connection_kib: 16 }
     }
 }
 
@@ -136,9 +130,7 @@ impl Overhead {
     pub fn booking(&self, memory: Mib) -> Mib {
         let share = memory.percent(self.percent).plus(Mib::capped(self.base_mib));
         let connections = (u64::from(self.connections) * u64::from(self.connection_kib)).div_ceil(1024);
-        memory
-            .plus(share.max(Mib::capped(self.floor_mib)))
-            .plus(Mib::capped(connections))
+        memory.plus(share.max(Mib::capped(self.floor_mib))).plus(Mib::capped(connections))
     }
 
     /// The largest instance whose booking is at most this; zero if there is none. The inverse of
@@ -148,11 +140,7 @@ impl Overhead {
         let (mut fits, mut too_large) = (0, booked.get() + 1);
         while too_large - fits > 1 {
             let middle = fits + (too_large - fits) / 2;
-            if self.booking(Mib::capped(middle)) <= booked {
-                fits = middle
-            } else {
-                too_large = middle
-            }
+            if self.booking(Mib::capped(middle)) <= booked { fits = middle } else { too_large = middle }
         }
         Mib::capped(fits)
     }

@@ -261,20 +261,11 @@ impl Record {
             Record::Cluster(it) => Key::Cluster { id: it.id },
             Record::Host(it) => Key::Host { id: it.id },
             Record::Team(it) => Key::Team { id: it.id },
-            Record::Quota(it) => Key::Quota {
-                cluster: it.cluster,
-                team: it.team,
-            },
+            Record::Quota(it) => Key::Quota { cluster: it.cluster, team: it.team },
             Record::Cache(it) => Key::Cache { id: it.id },
             Record::Instance(it) => Key::Instance { id: it.id },
-            Record::RetiredPort(it) => Key::RetiredPort {
-                host: it.host,
-                port: it.port,
-            },
-            Record::Request(it) => Key::Request {
-                principal: it.principal.clone(),
-                id: it.id.clone(),
-            },
+            Record::RetiredPort(it) => Key::RetiredPort { host: it.host, port: it.port },
+            Record::Request(it) => Key::Request { principal: it.principal.clone(), id: it.id.clone() },
         }
     }
 }

@@ -30,11 +30,7 @@ impl Port {
     /// # Errors
     /// [`InvalidSize::Port`] below 1024.
     pub const fn new(port: u16) -> Result<Self, InvalidSize> {
-        if port < Self::MIN.0 {
-            Err(InvalidSize::Port(port as u64))
-        } else {
-            Ok(Port(port))
-        }
+        if port < Self::MIN.0 { Err(InvalidSize::Port(port as u64)) } else { Ok(Port(port)) }
     }
 
     /// The port's number.
@@ -47,9 +43,7 @@ impl Port {
 impl TryFrom<u64> for Port {
     type Error = InvalidSize;
     fn try_from(port: u64) -> Result<Self, InvalidSize> {
-        u16::try_from(port)
-            .map_err(|_| InvalidSize::Port(port))
-            .and_then(Port::new)
+        u16::try_from(port).map_err(|_| InvalidSize::Port(port)).and_then(Port::new)
     }
 }
 
@@ -87,11 +81,7 @@ impl Mib {
     /// # Errors
     /// [`InvalidSize::Mib`] above [`Mib::MAX`].
     pub const fn new(mib: u64) -> Result<Self, InvalidSize> {
-        if mib > Self::MAX.0 {
-            Err(InvalidSize::Mib(mib))
-        } else {
-            Ok(Mib(mib))
-        }
+        if mib > Self::MAX.0 { Err(InvalidSize::Mib(mib)) } else { Ok(Mib(mib)) }
     }
 
     /// The number of MiB.

@@ -16,11 +16,7 @@ impl Timestamp {
     /// From milliseconds since 1970-01-01 UTC; larger values than [`Timestamp::NEVER`] become that.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        if millis > Self::NEVER.0 {
-            Self::NEVER
-        } else {
-            Timestamp(millis)
-        }
+        if millis > Self::NEVER.0 { Self::NEVER } else { Timestamp(millis) }
     }
 
     /// Milliseconds since 1970-01-01 UTC.

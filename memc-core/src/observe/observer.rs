@@ -64,28 +64,15 @@ impl Observations {
     /// What was last seen of an instance; `None` before its first probe.
     #[must_use]
     pub fn of(&self, instance: InstanceId) -> Option<Observation> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&instance)
-            .cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&instance).cloned()
     }
 
     fn note(&self, instance: InstanceId, probe: Probe) -> Observation {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.get(&instance);
-        let refusals = if probe == Probe::Refused {
-            before.map_or(0, |it| it.refusals) + 1
-        } else {
-            0
-        };
+        let refusals = if probe == Probe::Refused { before.map_or(0, |it| it.refusals) + 1 } else { 0 };
         let answered = before.is_some_and(|it| it.answered) || matches!(probe, Probe::Answered(_));
-        let observation = Observation {
-            at: Timestamp::of_this_machine(),
-            probe,
-            refusals,
-            answered,
-        };
+        let observation = Observation { at: Timestamp::of_this_machine(), probe, refusals, answered };
         all.insert(instance, observation.clone());
         observation
     }
@@ -124,13 +111,7 @@ impl Observer {
     pub fn new(fleet: Fleet, name: &str, options: Options) -> Result<Self, InvalidName> {
         let principal = Principal::new(&format!("observer:{name}"))?;
         let (id, observations) = (ObserverId::of(name), Observations::default());
-        Ok(Observer {
-            fleet,
-            id,
-            principal,
-            options,
-            observations,
-        })
+        Ok(Observer { fleet, id, principal, options, observations })
     }
 
     /// What was last seen.
@@ -179,20 +160,8 @@ impl Observer {
             return;
         };
         let (instance, revision) = (target.instance.id, target.instance.revision);
-        let command = Command::Confirm {
-            instance,
-            revision,
-            seen,
-        };
-        match self
-            .fleet
-            .submit(Order {
-                actor: self.principal.clone(),
-                request: None,
-                command,
-            })
-            .await
-        {
+        let command = Command::Confirm { instance, revision, seen };
+        match self.fleet.submit(Order { actor: self.principal.clone(), request: None, command }).await {
             Ok(_) => {}
             // Somebody was faster: the next look sees what is there now.
             Err(SubmitError::Refused(refusal))
@@ -210,11 +179,7 @@ impl Observer {
                 let within = stats.is_within_limit();
                 let returned = instance.phase == Phase::Shrinking && memory == instance.memory && within;
                 let news = instance.observed != Some(memory) || instance.seen_by.is_none() || returned;
-                news.then_some(Seen::Running {
-                    memory,
-                    within,
-                    observer: self.id,
-                })
+                news.then_some(Seen::Running { memory, within, observer: self.id })
             }
             Probe::Refused => {
                 let reached = observation.answered || instance.seen_by == Some(self.id);
@@ -237,11 +202,7 @@ fn targets(state: &State, all: bool) -> Vec<Target> {
             let host = &state.host(instance.host)?.host;
             let served = host.served >= instance.revision && host.served > Revision::default();
             let address = SocketAddr::new(host.address, instance.port.get());
-            Some(Target {
-                instance: instance.clone(),
-                address,
-                served,
-            })
+            Some(Target { instance: instance.clone(), address, served })
         })
         .collect()
 }

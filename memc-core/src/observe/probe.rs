@@ -77,15 +77,11 @@ pub async fn probe(address: SocketAddr, within: Duration) -> Probe {
 async fn ask(address: SocketAddr) -> io::Result<Stats> {
     let stream = TcpStream::connect(address).await?;
     // Refused means refused to connect. A connection reset later is no evidence.
-    talk(stream)
-        .await
-        .map_err(|error| io::Error::other(error.to_string()))
+    talk(stream).await.map_err(|error| io::Error::other(error.to_string()))
 }
 
 async fn talk(mut stream: TcpStream) -> io::Result<Stats> {
-    stream
-        .write_all(b"stats\r\nstats settings\r\nstats slabs\r\n")
-        .await?;
+    stream.write_all(b"stats\r\nstats settings\r\nstats slabs\r\n").await?;
     let (reading, _writing) = stream.split();
     let mut lines = BufReader::new(reading.take(LONGEST_ANSWER)).lines();
     let mut said = HashMap::new();

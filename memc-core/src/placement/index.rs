@@ -55,11 +55,7 @@ impl Index {
             && let Some(racks) = self.clusters.get_mut(&old.cluster)
         {
             if let Some(slots) = racks.get_mut(&old.rack) {
-                slots.remove(&Slot {
-                    free: old.free,
-                    instances: old.instances,
-                    host,
-                });
+                slots.remove(&Slot { free: old.free, instances: old.instances, host });
                 if slots.is_empty() {
                     racks.remove(&old.rack);
                 }
@@ -69,11 +65,7 @@ impl Index {
             }
         }
         if let Some(new) = site {
-            let slot = Slot {
-                free: new.free,
-                instances: new.instances,
-                host,
-            };
+            let slot = Slot { free: new.free, instances: new.instances, host };
             let racks = self.clusters.entry(new.cluster).or_default();
             racks.entry(new.rack.clone()).or_default().insert(slot);
             self.sites.insert(host, new);
@@ -95,11 +87,7 @@ impl Index {
         let Some(racks) = self.clusters.get(&cluster) else {
             return Vec::new();
         };
-        let lowest = Slot {
-            free: need,
-            instances: 0,
-            host: HostId::new(0),
-        };
+        let lowest = Slot { free: need, instances: 0, host: HostId::new(0) };
         let mut candidates: Vec<_> = racks
             .iter()
             .map(|(rack, slots)| {
@@ -114,26 +102,14 @@ impl Index {
         // The next candidate of each rack, the one to take on top.
         let mut next = BinaryHeap::with_capacity(candidates.len());
         for (rack, (held, spots)) in candidates.iter_mut().enumerate() {
-            next.extend(
-                spots
-                    .next()
-                    .map(|(slot, port)| Reverse((*held, slot, rack, port))),
-            );
+            next.extend(spots.next().map(|(slot, port)| Reverse((*held, slot, rack, port))));
         }
         let mut spots = Vec::with_capacity(count);
         while spots.len() < count
             && let Some(Reverse((held, slot, rack, port))) = next.pop()
         {
-            spots.push(Spot {
-                host: slot.host,
-                port,
-            });
-            next.extend(
-                candidates[rack]
-                    .1
-                    .next()
-                    .map(|(slot, port)| Reverse((held + 1, slot, rack, port))),
-            );
+            spots.push(Spot { host: slot.host, port });
+            next.extend(candidates[rack].1.next().map(|(slot, port)| Reverse((held + 1, slot, rack, port))));
         }
         spots
     }
@@ -171,9 +147,7 @@ impl Index {
     /// Hosts of a cluster that take new instances.
     #[must_use]
     pub fn hosts(&self, cluster: ClusterId) -> usize {
-        self.clusters
-            .get(&cluster)
-            .map_or(0, |racks| racks.values().map(BTreeSet::len).sum())
+        self.clusters.get(&cluster).map_or(0, |racks| racks.values().map(BTreeSet::len).sum())
     }
 }
 
@@ -193,12 +167,7 @@ mod tests {
         let mut index = Index::default();
         for (number, (free, rack)) in hosts.iter().enumerate() {
             let rack = Some(Rack::new(&format!("r{rack}")).unwrap());
-            let site = Site {
-                cluster: CLUSTER,
-                rack,
-                free: Mib::new(*free).unwrap(),
-                instances: 0,
-            };
+            let site = Site { cluster: CLUSTER, rack, free: Mib::new(*free).unwrap(), instances: 0 };
             index.set(HostId::new(number as u64), Some(site));
         }
         index
@@ -208,25 +177,14 @@ mod tests {
     fn racks_first_then_the_tightest_host() {
         let index = index(&[(100, 1), (50, 1), (60, 1), (500, 2)]);
         let spots = index.place(CLUSTER, Mib::new(40).unwrap(), 3, &[], |_| Some(port()));
-        assert_eq!(
-            spots.iter().map(|spot| spot.host.get()).collect::<Vec<_>>(),
-            [1, 3, 2]
-        );
+        assert_eq!(spots.iter().map(|spot| spot.host.get()).collect::<Vec<_>>(), [1, 3, 2]);
     }
 
     #[test]
     fn a_host_without_a_port_is_passed_over() {
         let index = index(&[(50, 1), (60, 1)]);
-        let spots = index.place(CLUSTER, Mib::new(40).unwrap(), 2, &[], |host| {
-            (host.get() == 1).then(port)
-        });
-        assert_eq!(
-            spots,
-            [Spot {
-                host: HostId::new(1),
-                port: port()
-            }]
-        );
+        let spots = index.place(CLUSTER, Mib::new(40).unwrap(), 2, &[], |host| (host.get() == 1).then(port));
+        assert_eq!(spots, [Spot { host: HostId::new(1), port: port() }]);
     }
 
     proptest! {

@@ -22,20 +22,12 @@ enum Kind {
 impl StoreError {
     /// The server is away, overloaded or locked: it may work later.
     pub fn unavailable(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        StoreError {
-            kind: Kind::Unavailable,
-            operation,
-            source: source.into(),
-        }
+        StoreError { kind: Kind::Unavailable, operation, source: source.into() }
     }
 
     /// What is stored cannot be: trying again does not help.
     pub fn corrupt(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        StoreError {
-            kind: Kind::Corrupt,
-            operation,
-            source: source.into(),
-        }
+        StoreError { kind: Kind::Corrupt, operation, source: source.into() }
     }
 
     /// Whether the same call may succeed later.

@@ -100,6 +100,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Nothing was appended, except for [`TurnError::Unknown`], after which it may or may not have been.
+    /// [`TurnError::Format`] comes before [`TurnError::Behind`]: commits of another format are not read. Commits that
+    /// do not continue the ledger's end, go back in time, or remove what is not there are a [`TurnError::Conflict`].
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError>;
 
     /// What stands against trusting this store's server with what it acknowledges.

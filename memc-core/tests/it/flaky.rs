@@ -70,9 +70,7 @@ struct Spoiled<'a> {
 impl Decide for Spoiled<'_> {
     fn decide(&mut self, missed: Vec<Commit>, now: memc_core::model::Timestamp) -> Vec<Commit> {
         let commits = self.by.decide(missed, now);
-        self.poisoned = commits
-            .iter()
-            .any(|commit| commit.actor.as_str() == "user:poison");
+        self.poisoned = commits.iter().any(|commit| commit.actor.as_str() == "user:poison");
         match self.fault {
             Fault::ConflictOnPoison if self.poisoned => Vec::new(),
             Fault::UnknownNotDone => Vec::new(),
@@ -118,11 +116,7 @@ impl Store for Flaky {
         if fault == Fault::Unavailable {
             return Err(TurnError::Store(lost()));
         }
-        let mut spoiled = Spoiled {
-            by,
-            poisoned: false,
-            fault,
-        };
+        let mut spoiled = Spoiled { by, poisoned: false, fault };
         let head = inner.turn(at, &mut spoiled).await?;
         match fault {
             Fault::ConflictOnPoison if spoiled.poisoned => Err(TurnError::Conflict(lost())),

@@ -16,16 +16,11 @@ use crate::world::*;
 
 /// Polls so seldom that only what a test does moves anything.
 fn quiet() -> Options {
-    Options {
-        poll: Duration::from_secs(3600),
-        ..Options::default()
-    }
+    Options { poll: Duration::from_secs(3600), ..Options::default() }
 }
 
 async fn open(store: &Arc<Flaky>) -> Fleet {
-    Fleet::open(store.clone() as Arc<dyn Store>, quiet())
-        .await
-        .unwrap()
+    Fleet::open(store.clone() as Arc<dyn Store>, quiet()).await.unwrap()
 }
 
 async fn submit(fleet: &Fleet, command: Command) -> Result<(), SubmitError> {
@@ -34,28 +29,12 @@ async fn submit(fleet: &Fleet, command: Command) -> Result<(), SubmitError> {
 
 async fn furnish(fleet: &Fleet, hosts: u64, memory: u64, quota: u64) {
     let spec = spec(11211, 11214, Policy::default());
-    submit(
-        fleet,
-        Command::CreateCluster {
-            name: name("web"),
-            spec,
-        },
-    )
-    .await
-    .unwrap();
+    submit(fleet, Command::CreateCluster { name: name("web"), spec }).await.unwrap();
     for host in 0..hosts {
-        submit(fleet, add_host(&format!("m{host}"), memory, None))
-            .await
-            .unwrap();
+        submit(fleet, add_host(&format!("m{host}"), memory, None)).await.unwrap();
     }
-    submit(fleet, Command::CreateTeam { name: name("shop") })
-        .await
-        .unwrap();
-    let quota = Command::SetQuota {
-        cluster: name("web"),
-        team: name("shop"),
-        memory: mib(quota),
-    };
+    submit(fleet, Command::CreateTeam { name: name("shop") }).await.unwrap();
+    let quota = Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(quota) };
     submit(fleet, quota).await.unwrap();
 }
 
@@ -66,12 +45,8 @@ fn caches(fleet: &Fleet) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_fill_a_fleet_without_double_booking() {
     let store = MemoryStore::new();
-    let one = Fleet::open(Arc::new(store.clone()), Options::default())
-        .await
-        .unwrap();
-    let two = Fleet::open(Arc::new(store.clone()), Options::default())
-        .await
-        .unwrap();
+    let one = Fleet::open(Arc::new(store.clone()), Options::default()).await.unwrap();
+    let two = Fleet::open(Arc::new(store.clone()), Options::default()).await.unwrap();
     furnish(&one, 20, 500, 1_000_000).await;
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..64 {
@@ -98,11 +73,8 @@ async fn two_processes_fill_a_fleet_without_double_booking() {
     assert_eq!(caches(&fresh), acknowledged);
     fresh.read(|state| {
         for view in state.hosts() {
-            let booked: u64 = state
-                .instances()
-                .filter(|it| it.host == view.host.id)
-                .map(|it| it.booked.get())
-                .sum();
+            let booked: u64 =
+                state.instances().filter(|it| it.host == view.host.id).map(|it| it.booked.get()).sum();
             assert!(booked <= 450, "no more than is open to new instances");
         }
         let ports: BTreeSet<_> = state.instances().map(|it| (it.host, it.port)).collect();
@@ -118,9 +90,7 @@ async fn what_waits_together_is_committed_together() {
     furnish(&fleet, 3, 4096, 10_000).await;
     let before = store.turns.load(Ordering::SeqCst);
     let permits = store.gate.forget_permits(usize::MAX);
-    let commands: Vec<_> = (0..9)
-        .map(|number| allocate(&format!("c{number}"), 8, 1))
-        .collect();
+    let commands: Vec<_> = (0..9).map(|number| allocate(&format!("c{number}"), 8, 1)).collect();
     let tasks: Vec<_> = (commands.into_iter())
         .map(|command| {
             tokio::spawn({
@@ -133,10 +103,7 @@ async fn what_waits_together_is_committed_together() {
         tokio::task::yield_now().await;
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(
-        caches(&fleet).is_empty(),
-        "nothing is shown before it is acknowledged"
-    );
+    assert!(caches(&fleet).is_empty(), "nothing is shown before it is acknowledged");
     store.gate.add_permits(permits);
     for task in tasks {
         task.await.unwrap().unwrap();
@@ -155,10 +122,7 @@ async fn a_refusal_is_of_the_ledgers_end_not_of_what_is_known_here() {
     // `two` has not asked since it was opened: its own view has no cluster at all.
     assert!(two.read(|state| state.clusters().next().is_none()));
     let refused = submit(&two, allocate("b", 300, 1)).await.unwrap_err();
-    assert!(
-        matches!(&refused, SubmitError::Refused(refusal) if refusal.code() == "no_room"),
-        "{refused}"
-    );
+    assert!(matches!(&refused, SubmitError::Refused(refusal) if refusal.code() == "no_room"), "{refused}");
 }
 
 #[tokio::test]
@@ -200,10 +164,7 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     let store = Flaky::new();
     let fleet = open(&store).await;
     furnish(&fleet, 1, 4096, 10_000).await;
-    let asked = |cache| Order {
-        request: Some(name("r-1")),
-        ..order(allocate(cache, 8, 1))
-    };
+    let asked = |cache| Order { request: Some(name("r-1")), ..order(allocate(cache, 8, 1)) };
     store.next(Fault::UnknownDone);
     for _ in 0..4 {
         store.next(Fault::Unavailable);
@@ -225,10 +186,7 @@ async fn a_poisoned_command_takes_no_other_down() {
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let actor = name(if number == 3 { "user:poison" } else { "user:ann" });
-            let order = Order {
-                actor,
-                ..order(allocate(&format!("c{number}"), 8, 1))
-            };
+            let order = Order { actor, ..order(allocate(&format!("c{number}"), 8, 1)) };
             let fleet = fleet.clone();
             tokio::spawn(async move { fleet.submit(order).await })
         })
@@ -244,13 +202,7 @@ async fn a_poisoned_command_takes_no_other_down() {
         }
     }
     assert_eq!(caches(&fleet).len(), 7);
-    assert!(
-        fleet
-            .status()
-            .findings
-            .iter()
-            .any(|finding| finding.code == "ledger.conflict")
-    );
+    assert!(fleet.status().findings.iter().any(|finding| finding.code == "ledger.conflict"));
 }
 
 #[tokio::test]
@@ -265,10 +217,7 @@ async fn while_the_store_is_away_reads_go_on_and_say_so() {
     assert!(fleet.status().stale);
     let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
     assert!(document.meta.stale);
-    assert!(
-        fleet.pillar(&name("unknown")).await.is_err(),
-        "it may have been added meanwhile"
-    );
+    assert!(fleet.pillar(&name("unknown")).await.is_err(), "it may have been added meanwhile");
     store.away.store(false, Ordering::SeqCst);
     let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
     assert!(!document.meta.stale && !fleet.status().stale);
@@ -287,13 +236,7 @@ async fn a_ledger_that_was_set_back_is_loaded_anew() {
     Fleet::open(Arc::new(replaced), quiet()).await.unwrap();
     fleet.refresh().await.unwrap();
     assert!(fleet.read(|state| state.clusters().next().is_none()));
-    assert!(
-        fleet
-            .status()
-            .findings
-            .iter()
-            .any(|finding| finding.code == "ledger.reloaded")
-    );
+    assert!(fleet.status().findings.iter().any(|finding| finding.code == "ledger.reloaded"));
     furnish(&fleet, 1, 4096, 10_000).await;
 }
 
@@ -339,41 +282,16 @@ async fn a_fetch_is_noted_while_something_waits_to_be_stopped() {
     submit(&fleet, allocate("a", 8, 1)).await.unwrap();
     let before = fleet.status().revision;
     fleet.pillar(&name("m0")).await.unwrap();
-    submit(
-        &fleet,
-        Command::CordonHost {
-            name: name("unknown"),
-        },
-    )
-    .await
-    .unwrap_err();
+    submit(&fleet, Command::CordonHost { name: name("unknown") }).await.unwrap_err();
     assert_eq!(fleet.status().revision, before, "a fetch alone is no commit");
-    submit(
-        &fleet,
-        Command::Release {
-            team: name("shop"),
-            name: name("a"),
-        },
-    )
-    .await
-    .unwrap();
+    submit(&fleet, Command::Release { team: name("shop"), name: name("a") }).await.unwrap();
     for _ in 0..3 {
         let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
         assert_eq!(document.meta.revision, before.next());
         assert_eq!(document.absent, [port(11211)]);
-        submit(
-            &fleet,
-            Command::CordonHost {
-                name: name("unknown"),
-            },
-        )
-        .await
-        .unwrap_err();
+        submit(&fleet, Command::CordonHost { name: name("unknown") }).await.unwrap_err();
     }
     assert_eq!(fleet.status().revision, before.next().next(), "and one is enough");
-    let commits = fleet
-        .history(Some("host:m0"), Revision::new(u64::MAX), 10)
-        .await
-        .unwrap();
+    let commits = fleet.history(Some("host:m0"), Revision::new(u64::MAX), 10).await.unwrap();
     assert_eq!(commits[0].action.name, "host.served");
 }

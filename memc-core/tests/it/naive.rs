@@ -85,11 +85,7 @@ fn booking(memory: u64) -> u64 {
 
 impl Naive {
     fn booked(&self, host: usize) -> u64 {
-        self.processes
-            .iter()
-            .filter(|it| it.host == host)
-            .map(|it| it.booked)
-            .sum()
+        self.processes.iter().filter(|it| it.host == host).map(|it| it.booked).sum()
     }
 
     fn count(&self, host: usize) -> usize {
@@ -102,9 +98,7 @@ impl Naive {
 
     fn port(&self, host: usize) -> Option<u16> {
         let owned = |port: u16| self.processes.iter().any(|it| it.host == host && it.port == port);
-        let fresh = PORTS
-            .clone()
-            .find(|port| !owned(*port) && !self.retired.contains_key(&(host, *port)));
+        let fresh = PORTS.clone().find(|port| !owned(*port) && !self.retired.contains_key(&(host, *port)));
         let cooled = PORTS.clone().filter(|port| !owned(*port)).filter_map(|port| {
             let at = *self.retired.get(&(host, port))?;
             (at <= self.now).then_some((at, port))
@@ -119,19 +113,12 @@ impl Naive {
         let before = (self.processes.clone(), self.retired.clone());
         for &index in indexes {
             let rack_held = |rack: usize, of: &Self| {
-                of.processes
-                    .iter()
-                    .filter(|it| it.cache == cache && of.hosts[it.host].rack == rack)
-                    .count()
+                of.processes.iter().filter(|it| it.cache == cache && of.hosts[it.host].rack == rack).count()
             };
             // `before` decides ties by load: within one request each host is used at most once.
             let best = (0..self.hosts.len())
                 .filter(|host| self.hosts[*host].status == Status::Active)
-                .filter(|host| {
-                    self.processes
-                        .iter()
-                        .all(|it| it.cache != cache || it.host != *host)
-                })
+                .filter(|host| self.processes.iter().all(|it| it.cache != cache || it.host != *host))
                 .filter(|host| {
                     let open = self.hosts[*host].memory - self.hosts[*host].memory.div_ceil(10);
                     self.booked(*host) + booking(memory) <= open
@@ -140,12 +127,7 @@ impl Naive {
                 .min_by_key(|host| {
                     let open = self.hosts[*host].memory - self.hosts[*host].memory.div_ceil(10);
                     let free = open - self.booked(*host);
-                    (
-                        rack_held(self.hosts[*host].rack, self),
-                        free,
-                        self.count(*host),
-                        *host,
-                    )
+                    (rack_held(self.hosts[*host].rack, self), free, self.count(*host), *host)
                 });
             let Some(host) = best else {
                 (self.processes, self.retired) = before;
@@ -154,15 +136,7 @@ impl Naive {
             let port = self.port(host).unwrap();
             self.retired.remove(&(host, port));
             let booked = booking(memory);
-            self.processes.push(Process {
-                cache,
-                index,
-                host,
-                port,
-                memory,
-                booked,
-                releasing: false,
-            });
+            self.processes.push(Process { cache, index, host, port, memory, booked, releasing: false });
         }
         Ok(())
     }
@@ -172,9 +146,8 @@ impl Naive {
         if releasing {
             return Err("releasing");
         }
-        let own: Vec<usize> = (0..self.processes.len())
-            .filter(|at| self.processes[*at].cache == cache)
-            .collect();
+        let own: Vec<usize> =
+            (0..self.processes.len()).filter(|at| self.processes[*at].cache == cache).collect();
         if memory > before {
             if self.used() + (memory - before) * own.len() as u64 > self.quota {
                 return Err("quota_exceeded");
@@ -211,32 +184,14 @@ fn cache_name(cache: u8) -> String {
 
 fn compare(naive: &Naive, world: &World) {
     let mut want: Vec<_> = (naive.processes.iter())
-        .map(|it| {
-            (
-                cache_name(it.cache),
-                it.index,
-                it.host,
-                it.port,
-                it.memory,
-                it.booked,
-                it.releasing,
-            )
-        })
+        .map(|it| (cache_name(it.cache), it.index, it.host, it.port, it.memory, it.booked, it.releasing))
         .collect();
     let mut got: Vec<_> = (world.state.instances())
         .map(|it| {
             let cache = world.state.cache(it.cache).unwrap().name.to_string();
             let host: usize = world.host_of(it).trim_start_matches('m').parse().unwrap();
             let releasing = it.phase == Phase::Releasing;
-            (
-                cache,
-                it.index,
-                host,
-                it.port.get(),
-                it.memory.get(),
-                it.booked.get(),
-                releasing,
-            )
+            (cache, it.index, host, it.port.get(), it.memory.get(), it.booked.get(), releasing)
         })
         .collect();
     want.sort();
@@ -250,11 +205,7 @@ fn compare(naive: &Naive, world: &World) {
         assert_eq!(view.booked.get(), naive.booked(host));
         assert!(view.booked <= view.host.memory);
     }
-    assert_eq!(
-        world.reloaded(),
-        world.state,
-        "loaded and folded are the same, indexes included"
-    );
+    assert_eq!(world.reloaded(), world.state, "loaded and folded are the same, indexes included");
 }
 
 fn code(result: Result<memc_core::ledger::Decision, Refusal>) -> Result<(), &'static str> {

@@ -21,26 +21,12 @@ struct Memcached(Child, u16);
 impl Memcached {
     fn start(port: u16, mib: u64) -> Self {
         let (port_text, mib) = (port.to_string(), mib.to_string());
-        let args = [
-            "-l",
-            "127.0.0.1",
-            "-U",
-            "0",
-            "-p",
-            &port_text,
-            "-m",
-            &mib,
-            "-u",
-            "nobody",
-        ];
+        let args = ["-l", "127.0.0.1", "-U", "0", "-p", &port_text, "-m", &mib, "-u", "nobody"];
         let child = Process::new("memcached").args(args).stderr(Stdio::null()).spawn();
         let child = child.expect("memcached is installed (scripts/test does that)");
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "memcached did not start"
-            );
+            assert!(started.elapsed() < Duration::from_secs(10), "memcached did not start");
             std::thread::sleep(Duration::from_millis(10));
         }
         Memcached(child, port)
@@ -63,18 +49,12 @@ impl Drop for Memcached {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A fleet whose one host is this machine, with one cache `a` on it.
 async fn fleet(port: u16) -> (Fleet, Observer) {
-    let fleet = Fleet::open(Arc::new(MemoryStore::new()), Options::default())
-        .await
-        .unwrap();
+    let fleet = Fleet::open(Arc::new(MemoryStore::new()), Options::default()).await.unwrap();
     let spec_of_host = HostSpec {
         cluster: name("web"),
         address: "127.0.0.1".parse().unwrap(),
@@ -83,28 +63,15 @@ async fn fleet(port: u16) -> (Fleet, Observer) {
         blocked_ports: Default::default(),
     };
     for command in [
-        Command::CreateCluster {
-            name: name("web"),
-            spec: spec(port, port, Policy::default()),
-        },
-        Command::AddHost {
-            name: name("m1"),
-            spec: spec_of_host,
-        },
+        Command::CreateCluster { name: name("web"), spec: spec(port, port, Policy::default()) },
+        Command::AddHost { name: name("m1"), spec: spec_of_host },
         Command::CreateTeam { name: name("shop") },
-        Command::SetQuota {
-            cluster: name("web"),
-            team: name("shop"),
-            memory: mib(10_000),
-        },
+        Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(10_000) },
         allocate("a", 64, 1),
     ] {
         fleet.submit(order(command)).await.unwrap();
     }
-    let options = observe::Options {
-        timeout: Duration::from_secs(5),
-        ..observe::Options::default()
-    };
+    let options = observe::Options { timeout: Duration::from_secs(5), ..observe::Options::default() };
     let observer = Observer::new(fleet.clone(), "here", options).unwrap();
     (fleet, observer)
 }
@@ -149,16 +116,9 @@ async fn the_life_of_an_instance() {
     for _ in 0..5 {
         observer.look(false).await;
     }
-    assert_eq!(
-        state(&fleet),
-        InstanceState::Releasing,
-        "no pillar told the host to stop it"
-    );
+    assert_eq!(state(&fleet), InstanceState::Releasing, "no pillar told the host to stop it");
     fleet.pillar(&name("m1")).await.unwrap();
-    fleet
-        .submit(order(Command::CordonHost { name: name("m1") }))
-        .await
-        .unwrap();
+    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
     observer.look(false).await;
     assert_eq!(instance(&fleet), None, "refused many times in a row by now");
     assert!(fleet.read(|state| state.caches().next().is_none()));
@@ -170,10 +130,7 @@ async fn a_refusal_from_what_was_never_reached_is_no_evidence() {
     let (fleet, observer) = fleet(port).await;
     fleet.submit(order(release("a"))).await.unwrap();
     fleet.pillar(&name("m1")).await.unwrap();
-    fleet
-        .submit(order(Command::CordonHost { name: name("m1") }))
-        .await
-        .unwrap();
+    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
     for _ in 0..5 {
         observer.look(true).await;
     }
@@ -189,10 +146,7 @@ async fn after_a_restart_an_observer_knows_what_it_had_seen_and_another_does_not
     drop((memcached, observer));
     fleet.submit(order(release("a"))).await.unwrap();
     fleet.pillar(&name("m1")).await.unwrap();
-    fleet
-        .submit(order(Command::CordonHost { name: name("m1") }))
-        .await
-        .unwrap();
+    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
     let stranger = Observer::new(fleet.clone(), "elsewhere", observe::Options::default()).unwrap();
     for _ in 0..5 {
         stranger.look(false).await;

@@ -8,18 +8,8 @@ use crate::world::*;
 
 /// Bookings equal to the memory asked for, no headroom: sums that can be checked by eye.
 fn plain() -> Policy {
-    let overhead = Overhead {
-        percent: 0,
-        base_mib: 0,
-        floor_mib: 0,
-        connections: 0,
-        connection_kib: 0,
-    };
-    Policy {
-        grow_headroom_percent: 0,
-        overhead,
-        ..Policy::default()
-    }
+    let overhead = Overhead { percent: 0, base_mib: 0, floor_mib: 0, connections: 0, connection_kib: 0 };
+    Policy { grow_headroom_percent: 0, overhead, ..Policy::default() }
 }
 
 #[test]
@@ -29,22 +19,11 @@ fn instances_of_a_cache_are_on_different_hosts_and_racks() {
     world.ok(add_host("a2", 4096, Some("a")));
     world.ok(add_host("b1", 8192, Some("b")));
     world.ok(allocate("sessions", 64, 2));
-    let hosts: Vec<String> = world
-        .instances("sessions")
-        .iter()
-        .map(|it| world.host_of(it))
-        .collect();
+    let hosts: Vec<String> = world.instances("sessions").iter().map(|it| world.host_of(it)).collect();
     assert_eq!(hosts, ["a1", "b1"]);
     let refusal = world.refused(allocate("wide", 64, 4));
     assert!(
-        matches!(
-            refusal,
-            Refusal::NoRoom {
-                blocker: Blocker::Hosts,
-                largest: Mib::ZERO,
-                ..
-            }
-        ),
+        matches!(refusal, Refusal::NoRoom { blocker: Blocker::Hosts, largest: Mib::ZERO, .. }),
         "{refusal}"
     );
 }
@@ -57,10 +36,7 @@ fn the_lowest_port_first_then_the_longest_released() {
         world.ok(allocate(cache, 10, 1));
     }
     let ports = |world: &World, cache| world.instances(cache)[0].port.get();
-    assert_eq!(
-        [ports(&world, "a"), ports(&world, "b"), ports(&world, "c")],
-        [11211, 11212, 11213]
-    );
+    assert_eq!([ports(&world, "a"), ports(&world, "b"), ports(&world, "c")], [11211, 11212, 11213]);
     for cache in ["b", "a"] {
         world.run_all(cache);
         world.ok(release(cache));
@@ -72,16 +48,7 @@ fn the_lowest_port_first_then_the_longest_released() {
     world.ok(allocate("d", 10, 1));
     assert_eq!(ports(&world, "d"), 11214);
     let refusal = world.refused(allocate("e", 10, 1));
-    assert!(
-        matches!(
-            refusal,
-            Refusal::NoRoom {
-                blocker: Blocker::Ports,
-                ..
-            }
-        ),
-        "{refusal}"
-    );
+    assert!(matches!(refusal, Refusal::NoRoom { blocker: Blocker::Ports, .. }), "{refusal}");
     world.now += 24 * 60 * 60 * 1000;
     world.ok(allocate("e", 10, 1));
     assert_eq!(ports(&world, "e"), 11212, "b was released before a");
@@ -94,10 +61,7 @@ fn blocked_ports_are_not_given_out() {
     let blocked_ports = Some([port(11211), port(11213)].into());
     world.ok(Command::ChangeHost {
         name: name("m1"),
-        patch: HostPatch {
-            blocked_ports,
-            ..HostPatch::default()
-        },
+        patch: HostPatch { blocked_ports, ..HostPatch::default() },
     });
     world.ok(allocate("a", 10, 1));
     world.ok(allocate("b", 10, 1));
@@ -108,32 +72,17 @@ fn blocked_ports_are_not_given_out() {
 
 #[test]
 fn booked_memory_stays_within_the_host_and_leaves_room_to_grow() {
-    let mut world = World::new(
-        Policy {
-            grow_headroom_percent: 10,
-            ..plain()
-        },
-        10_000,
-    );
+    let mut world = World::new(Policy { grow_headroom_percent: 10, ..plain() }, 10_000);
     world.ok(add_host("m1", 1000, None));
     let refusal = world.refused(allocate("a", 901, 1));
     assert_eq!(refusal.largest_fit(), Some(mib(900)), "{refusal}");
     world.ok(allocate("a", 900, 1));
     world.ok(resize("a", 1000));
     let refusal = world.refused(resize("a", 1001));
-    assert_eq!(
-        (refusal.code(), refusal.largest_fit()),
-        ("no_room", Some(mib(1000)))
-    );
+    assert_eq!((refusal.code(), refusal.largest_fit()), ("no_room", Some(mib(1000))));
     // Less memory than is booked is allowed, and stops growth.
-    let patch = HostPatch {
-        memory: Some(mib(500)),
-        ..HostPatch::default()
-    };
-    world.ok(Command::ChangeHost {
-        name: name("m1"),
-        patch,
-    });
+    let patch = HostPatch { memory: Some(mib(500)), ..HostPatch::default() };
+    world.ok(Command::ChangeHost { name: name("m1"), patch });
     assert_eq!(world.refused(resize("a", 1001)).code(), "no_room");
     world.ok(resize("a", 400));
 }
@@ -145,10 +94,7 @@ fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
     world.ok(add_host("m2", 4096, None));
     world.ok(allocate("a", 40, 2));
     let refusal = world.refused(allocate("b", 11, 2));
-    assert_eq!(
-        (refusal.code(), refusal.largest_fit()),
-        ("quota_exceeded", Some(mib(10)))
-    );
+    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(mib(10))));
     assert_eq!(world.refused(resize("a", 51)).largest_fit(), Some(mib(50)));
     world.run_all("a");
     world.ok(release("a"));
@@ -158,16 +104,9 @@ fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
     }
     world.ok(allocate("b", 11, 2));
     // Below its use: allowed, and growth stops.
-    world.ok(Command::SetQuota {
-        cluster: name("web"),
-        team: name("shop"),
-        memory: mib(1),
-    });
+    world.ok(Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(1) });
     let refusal = world.refused(resize("b", 12));
-    assert_eq!(
-        (refusal.code(), refusal.largest_fit()),
-        ("quota_exceeded", Some(Mib::ZERO))
-    );
+    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(Mib::ZERO)));
     world.ok(resize("b", 8));
 }
 
@@ -177,39 +116,22 @@ fn the_largest_fit_of_a_refusal_fits() {
     world.ok(add_host("m1", 1000, None));
     world.ok(add_host("m2", 500, None));
     for instances in [1, 2] {
-        let largest = world
-            .refused(allocate("a", 5000, instances))
-            .largest_fit()
-            .unwrap();
-        assert_eq!(
-            world.refused(allocate("a", largest.get() + 1, instances)).code(),
-            "no_room"
-        );
+        let largest = world.refused(allocate("a", 5000, instances)).largest_fit().unwrap();
+        assert_eq!(world.refused(allocate("a", largest.get() + 1, instances)).code(), "no_room");
         world.ok(allocate("a", largest.get(), instances));
         let largest = world.refused(resize("a", 5000)).largest_fit().unwrap();
         world.ok(resize("a", largest.get()));
         world.ok(release("a"));
         for instance in world.instances("a") {
             let (index, reason) = (instance.index, name("test"));
-            world.ok(Command::StateStopped {
-                team: name("shop"),
-                name: name("a"),
-                index,
-                reason,
-            });
+            world.ok(Command::StateStopped { team: name("shop"), name: name("a"), index, reason });
         }
     }
 }
 
 #[test]
 fn sizes_are_from_8_mib_to_the_clusters_largest() {
-    let mut world = World::new(
-        Policy {
-            max_instance_mib: mib(100),
-            ..Policy::default()
-        },
-        10_000,
-    );
+    let mut world = World::new(Policy { max_instance_mib: mib(100), ..Policy::default() }, 10_000);
     world.ok(add_host("m1", 4096, None));
     for size in [0, 7, 101] {
         assert_eq!(world.refused(allocate("a", size, 1)).code(), "out_of_range");
@@ -230,35 +152,20 @@ fn growing_is_pending_until_seen_and_shrinking_until_the_memory_is_back() {
     world.run_all("a");
     assert_eq!(one(&world).state(), InstanceState::Running);
     world.ok(resize("a", 200));
-    assert_eq!(
-        (one(&world).state(), one(&world).booked),
-        (InstanceState::Pending, mib(200))
-    );
+    assert_eq!((one(&world).state(), one(&world).booked), (InstanceState::Pending, mib(200)));
     let it = one(&world);
     world.seen_running(&it, 200, true).unwrap();
     world.ok(resize("a", 50));
-    assert_eq!(
-        (one(&world).state(), one(&world).booked),
-        (InstanceState::Shrinking, mib(200))
-    );
+    assert_eq!((one(&world).state(), one(&world).booked), (InstanceState::Shrinking, mib(200)));
     let it = one(&world);
     world.seen_running(&it, 50, false).unwrap();
-    assert_eq!(
-        (one(&world).state(), one(&world).booked),
-        (InstanceState::Shrinking, mib(200))
-    );
+    assert_eq!((one(&world).state(), one(&world).booked), (InstanceState::Shrinking, mib(200)));
     // Growing again meanwhile keeps the larger booking.
     world.ok(resize("a", 60));
-    assert_eq!(
-        (one(&world).state(), one(&world).booked),
-        (InstanceState::Shrinking, mib(200))
-    );
+    assert_eq!((one(&world).state(), one(&world).booked), (InstanceState::Shrinking, mib(200)));
     let it = one(&world);
     world.seen_running(&it, 60, true).unwrap();
-    assert_eq!(
-        (one(&world).state(), one(&world).booked),
-        (InstanceState::Running, mib(60))
-    );
+    assert_eq!((one(&world).state(), one(&world).booked), (InstanceState::Running, mib(60)));
 }
 
 #[test]
@@ -268,10 +175,7 @@ fn a_confirmation_of_what_has_changed_since_is_void() {
     world.ok(allocate("a", 100, 1));
     let before = world.instances("a")[0].clone();
     world.ok(resize("a", 120));
-    assert_eq!(
-        world.seen_running(&before, 100, true).unwrap_err(),
-        Refusal::Outdated
-    );
+    assert_eq!(world.seen_running(&before, 100, true).unwrap_err(), Refusal::Outdated);
 }
 
 #[test]
@@ -284,11 +188,7 @@ fn released_stays_booked_until_the_tombstone_was_served_and_the_stop_seen() {
     assert_eq!(world.refused(allocate("a", 10, 1)).code(), "name_taken");
     assert_eq!(world.refused(allocate("b", 10, 1)).code(), "no_room");
     let it = world.instances("a")[0].clone();
-    let early = Command::Confirm {
-        instance: it.id,
-        revision: it.revision,
-        seen: Seen::Stopped,
-    };
+    let early = Command::Confirm { instance: it.id, revision: it.revision, seen: Seen::Stopped };
     assert_eq!(world.refused(early).code(), "not_releasing");
     world.stopped(&it).unwrap();
     world.ok(allocate("a", 1000, 1));
@@ -318,61 +218,26 @@ fn only_what_is_released_can_be_stated_stopped() {
 #[test]
 fn a_host_in_use_is_not_removed_renamed_or_moved() {
     let mut world = World::new(plain(), 10_000);
-    world.ok(Command::CreateCluster {
-        name: name("other"),
-        spec: spec(11300, 11400, plain()),
-    });
+    world.ok(Command::CreateCluster { name: name("other"), spec: spec(11300, 11400, plain()) });
     world.ok(add_host("m1", 1000, None));
     world.ok(allocate("a", 10, 1));
-    assert_eq!(
-        world.refused(Command::RemoveHost { name: name("m1") }).code(),
-        "in_use"
-    );
+    assert_eq!(world.refused(Command::RemoveHost { name: name("m1") }).code(), "in_use");
     let patches = [
-        HostPatch {
-            name: Some(name("m2")),
-            ..HostPatch::default()
-        },
-        HostPatch {
-            cluster: Some(name("other")),
-            ..HostPatch::default()
-        },
-        HostPatch {
-            address: Some("127.0.0.2".parse().unwrap()),
-            ..HostPatch::default()
-        },
+        HostPatch { name: Some(name("m2")), ..HostPatch::default() },
+        HostPatch { cluster: Some(name("other")), ..HostPatch::default() },
+        HostPatch { address: Some("127.0.0.2".parse().unwrap()), ..HostPatch::default() },
     ];
     for patch in patches.clone() {
-        assert_eq!(
-            world
-                .refused(Command::ChangeHost {
-                    name: name("m1"),
-                    patch
-                })
-                .code(),
-            "in_use"
-        );
+        assert_eq!(world.refused(Command::ChangeHost { name: name("m1"), patch }).code(), "in_use");
     }
-    assert_eq!(
-        world.refused(Command::RemoveCluster { name: name("web") }).code(),
-        "in_use"
-    );
-    assert_eq!(
-        world.refused(Command::RemoveTeam { name: name("shop") }).code(),
-        "in_use"
-    );
+    assert_eq!(world.refused(Command::RemoveCluster { name: name("web") }).code(), "in_use");
+    assert_eq!(world.refused(Command::RemoveTeam { name: name("shop") }).code(), "in_use");
     world.ok(release("a"));
     let it = world.instances("a")[0].clone();
-    assert_eq!(
-        world.refused(Command::RemoveHost { name: name("m1") }).code(),
-        "in_use"
-    );
+    assert_eq!(world.refused(Command::RemoveHost { name: name("m1") }).code(), "in_use");
     world.stopped(&it).unwrap();
     let [renamed, ..] = patches;
-    world.ok(Command::ChangeHost {
-        name: name("m1"),
-        patch: renamed,
-    });
+    world.ok(Command::ChangeHost { name: name("m1"), patch: renamed });
     world.ok(Command::RemoveHost { name: name("m2") });
     world.ok(Command::RemoveTeam { name: name("shop") });
     world.ok(Command::RemoveCluster { name: name("web") });
@@ -383,20 +248,11 @@ fn a_host_in_use_is_not_removed_renamed_or_moved() {
 fn host_names_that_differ_only_in_case_are_refused() {
     let mut world = World::new(plain(), 10_000);
     world.ok(add_host("m1.example.com", 1000, None));
-    assert_eq!(
-        world.refused(add_host("M1.example.com", 1000, None)).code(),
-        "name_taken"
-    );
+    assert_eq!(world.refused(add_host("M1.example.com", 1000, None)).code(), "name_taken");
     assert!(document(&world.state, &name("M1.example.com"), false).is_none());
     // The host itself may change its case.
-    let patch = HostPatch {
-        name: Some(name("M1.example.com")),
-        ..HostPatch::default()
-    };
-    world.ok(Command::ChangeHost {
-        name: name("m1.example.com"),
-        patch,
-    });
+    let patch = HostPatch { name: Some(name("M1.example.com")), ..HostPatch::default() };
+    world.ok(Command::ChangeHost { name: name("m1.example.com"), patch });
     assert!(document(&world.state, &name("M1.example.com"), false).is_some());
 }
 
@@ -404,15 +260,9 @@ fn host_names_that_differ_only_in_case_are_refused() {
 fn addresses_are_of_one_host() {
     let mut world = World::new(plain(), 10_000);
     for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255"] {
-        let Command::AddHost { name, mut spec } = add_host("m1", 10, None) else {
-            unreachable!()
-        };
+        let Command::AddHost { name, mut spec } = add_host("m1", 10, None) else { unreachable!() };
         spec.address = address.parse().unwrap();
-        assert_eq!(
-            world.refused(Command::AddHost { name, spec }).code(),
-            "out_of_range",
-            "{address}"
-        );
+        assert_eq!(world.refused(Command::AddHost { name, spec }).code(), "out_of_range", "{address}");
     }
 }
 
@@ -423,16 +273,7 @@ fn cordoned_hosts_take_nothing_new_and_still_grow() {
     world.ok(allocate("a", 10, 1));
     world.ok(Command::CordonHost { name: name("m1") });
     let refusal = world.refused(allocate("b", 10, 1));
-    assert!(
-        matches!(
-            refusal,
-            Refusal::NoRoom {
-                blocker: Blocker::Hosts,
-                ..
-            }
-        ),
-        "{refusal}"
-    );
+    assert!(matches!(refusal, Refusal::NoRoom { blocker: Blocker::Hosts, .. }), "{refusal}");
     world.ok(resize("a", 1000));
     world.ok(Command::UncordonHost { name: name("m1") });
     world.ok(resize("a", 500));
@@ -448,19 +289,13 @@ fn a_lost_host_frees_memory_elsewhere_and_comes_back_with_tombstones() {
     let lost = world.host_of(&before);
     world.ok(allocate("gone", 100, 1));
     world.ok(release("gone"));
-    world.ok(Command::LoseHost {
-        name: name(&lost),
-        reason: name("burnt"),
-    });
+    world.ok(Command::LoseHost { name: name(&lost), reason: name("burnt") });
     assert!(world.instances("a").is_empty());
     assert!(
         world.state.cache_named(&name("shop"), &name("gone")).is_none(),
         "nothing of it is left to be released"
     );
-    world.ok(Command::Replace {
-        team: name("shop"),
-        name: name("a"),
-    });
+    world.ok(Command::Replace { team: name("shop"), name: name("a") });
     let after = world.instances("a")[0].clone();
     assert_ne!(world.host_of(&after), lost);
     assert_eq!((after.index, after.memory), (before.index, before.memory));
@@ -471,28 +306,16 @@ fn a_lost_host_frees_memory_elsewhere_and_comes_back_with_tombstones() {
     world.now += 1000 * 24 * 60 * 60 * 1000;
     assert_eq!(world.refused(allocate("b", 1000, 1)).code(), "quota_exceeded");
     world.ok(Command::UncordonHost { name: name(&lost) });
-    world.ok(Command::SetQuota {
-        cluster: name("web"),
-        team: name("shop"),
-        memory: mib(5000),
-    });
+    world.ok(Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(5000) });
     world.ok(allocate("b", 1000, 1));
-    assert_ne!(
-        world.instances("b")[0].port,
-        before.port,
-        "its ports cool down from its return on"
-    );
+    assert_ne!(world.instances("b")[0].port, before.port, "its ports cool down from its return on");
 }
 
 #[test]
 fn the_same_request_id_gets_the_same_receipt() {
     let mut world = World::new(plain(), 10_000);
     world.ok(add_host("m1", 1000, None));
-    let asked = |actor: &str, command| Order {
-        actor: name(actor),
-        request: Some(name("r-1")),
-        command,
-    };
+    let asked = |actor: &str, command| Order { actor: name(actor), request: Some(name("r-1")), command };
     let first = world.try_order(asked("user:ann", allocate("a", 10, 1))).unwrap();
     world.now += 1000;
     let again = world.try_order(asked("user:ann", allocate("a", 10, 1))).unwrap();
@@ -500,32 +323,16 @@ fn the_same_request_id_gets_the_same_receipt() {
     assert!(again.changes.is_empty());
     let other = world.try_order(asked("user:ann", allocate("b", 10, 1)));
     assert_eq!(other.unwrap_err(), Refusal::RequestIdReused);
-    assert_eq!(
-        world
-            .try_order(asked("user:bob", allocate("a", 10, 1)))
-            .unwrap_err()
-            .code(),
-        "name_taken"
-    );
+    assert_eq!(world.try_order(asked("user:bob", allocate("a", 10, 1))).unwrap_err().code(), "name_taken");
     // A request that has nothing to change is remembered as well.
-    let same = Order {
-        actor: name("user:ann"),
-        request: Some(name("r-2")),
-        command: resize("a", 10),
-    };
+    let same = Order { actor: name("user:ann"), request: Some(name("r-2")), command: resize("a", 10) };
     let first = world.try_order(same.clone()).unwrap();
     world.ok(resize("a", 20));
     assert_eq!(world.try_order(same).unwrap().receipt, first.receipt);
     assert_eq!(world.instances("a")[0].memory, mib(20));
     // After 7 days it is forgotten.
     world.now += 7 * 24 * 60 * 60 * 1000 + 1;
-    assert_eq!(
-        world
-            .try_order(asked("user:ann", allocate("a", 10, 1)))
-            .unwrap_err()
-            .code(),
-        "name_taken"
-    );
+    assert_eq!(world.try_order(asked("user:ann", allocate("a", 10, 1))).unwrap_err().code(), "name_taken");
     world.try_order(asked("user:ann", allocate("b", 10, 1))).unwrap();
     assert!(world.state.request(&name("user:ann"), &name("r-2")).is_none());
 }
@@ -534,26 +341,17 @@ fn the_same_request_id_gets_the_same_receipt() {
 fn the_seeds_own_case() {
     let mut world = World::new(Policy::default(), 10_000);
     let spec = spec(11210, 11999, Policy::default());
-    world.ok(Command::ChangeCluster {
-        name: name("web"),
-        spec,
-    });
+    world.ok(Command::ChangeCluster { name: name("web"), spec });
     world.ok(add_host("m1.example.com", 4096, None));
     for (cache, size) in [("a", 12), ("b", 22), ("c", 33)] {
         world.ok(allocate(cache, size, 1));
     }
     let document = document(&world.state, &name("m1.example.com"), false).unwrap();
     let items = serde_json::to_value(&document).unwrap();
-    assert_eq!(
-        items["memc_items"],
-        serde_json::json!({"11210": 12, "11211": 22, "11212": 33})
-    );
+    assert_eq!(items["memc_items"], serde_json::json!({"11210": 12, "11211": 22, "11212": 33}));
     assert_eq!(items["memc_meta"]["count"], 3);
     assert_eq!(items["memc_meta"]["revision"], world.state.head().revision.get());
-    assert_eq!(
-        items["memc_config"],
-        serde_json::json!({"listen": "127.0.1.11", "max_connections": 30240})
-    );
+    assert_eq!(items["memc_config"], serde_json::json!({"listen": "127.0.1.11", "max_connections": 30240}));
 }
 
 #[test]
@@ -567,10 +365,7 @@ fn a_documents_revision_is_the_last_commit_that_touched_it() {
     assert_eq!(revision(&world, "m1"), world.state.head().revision);
     assert_eq!(revision(&world, "m2"), m2);
     assert!(revision(&world, "m1") > m1);
-    world.ok(Command::NoteServed {
-        host: name("m1"),
-        document: world.state.head().revision,
-    });
+    world.ok(Command::NoteServed { host: name("m1"), document: world.state.head().revision });
     assert!(
         revision(&world, "m1") < world.state.head().revision,
         "noting a fetch does not make a new document"

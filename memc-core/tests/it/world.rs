@@ -18,21 +18,11 @@ pub(crate) fn name<T: std::str::FromStr<Err = InvalidName>>(text: &str) -> T {
 }
 
 pub(crate) fn order(command: Command) -> Order {
-    Order {
-        actor: name("user:tester"),
-        request: None,
-        command,
-    }
+    Order { actor: name("user:tester"), request: None, command }
 }
 
 pub(crate) fn spec(first: u16, last: u16, policy: Policy) -> ClusterSpec {
-    ClusterSpec {
-        ports: PortRange {
-            first: port(first),
-            last: port(last),
-        },
-        policy,
-    }
+    ClusterSpec { ports: PortRange { first: port(first), last: port(last) }, policy }
 }
 
 pub(crate) fn add_host(host: &str, memory: u64, rack: Option<&str>) -> Command {
@@ -43,10 +33,7 @@ pub(crate) fn add_host(host: &str, memory: u64, rack: Option<&str>) -> Command {
         rack: rack.map(name),
         blocked_ports: Default::default(),
     };
-    Command::AddHost {
-        name: name(host),
-        spec,
-    }
+    Command::AddHost { name: name(host), spec }
 }
 
 pub(crate) fn allocate(cache: &str, memory: u64, instances: u16) -> Command {
@@ -60,18 +47,11 @@ pub(crate) fn allocate(cache: &str, memory: u64, instances: u16) -> Command {
 }
 
 pub(crate) fn resize(cache: &str, memory: u64) -> Command {
-    Command::Resize {
-        team: name("shop"),
-        name: name(cache),
-        memory: mib(memory),
-    }
+    Command::Resize { team: name("shop"), name: name(cache), memory: mib(memory) }
 }
 
 pub(crate) fn release(cache: &str) -> Command {
-    Command::Release {
-        team: name("shop"),
-        name: name(cache),
-    }
+    Command::Release { team: name("shop"), name: name(cache) }
 }
 
 /// A state and its clock. Every commit is checked: undone and done again, it leaves the same.
@@ -85,23 +65,11 @@ pub(crate) struct World {
 impl World {
     /// Cluster `web`, ports 11211 to 11214, team `shop` with this quota.
     pub(crate) fn new(policy: Policy, quota: u64) -> Self {
-        let mut world = World {
-            now: 1_000_000,
-            ..World::default()
-        };
-        world.ok(Command::Found {
-            id: uuid::Uuid::from_u128(7),
-        });
-        world.ok(Command::CreateCluster {
-            name: name("web"),
-            spec: spec(11211, 11214, policy),
-        });
+        let mut world = World { now: 1_000_000, ..World::default() };
+        world.ok(Command::Found { id: uuid::Uuid::from_u128(7) });
+        world.ok(Command::CreateCluster { name: name("web"), spec: spec(11211, 11214, policy) });
         world.ok(Command::CreateTeam { name: name("shop") });
-        world.ok(Command::SetQuota {
-            cluster: name("web"),
-            team: name("shop"),
-            memory: mib(quota),
-        });
+        world.ok(Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(quota) });
         world
     }
 
@@ -112,18 +80,12 @@ impl World {
             return Ok(decision);
         }
         let before = self.state.clone();
-        let undo: Vec<Change> = decision
-            .changes
-            .iter()
-            .map(|it| self.state.apply(it.clone()).unwrap())
-            .collect();
+        let undo: Vec<Change> =
+            decision.changes.iter().map(|it| self.state.apply(it.clone()).unwrap()).collect();
         for change in undo.into_iter().rev() {
             self.state.apply(change).unwrap();
         }
-        assert_eq!(
-            self.state, before,
-            "apply then undo is the identity, indexes included"
-        );
+        assert_eq!(self.state, before, "apply then undo is the identity, indexes included");
         let commit = Commit {
             revision: self.state.head().revision.next(),
             id: CommitId::fresh(),
@@ -145,21 +107,16 @@ impl World {
     }
 
     pub(crate) fn ok(&mut self, command: Command) -> Decision {
-        self.attempt(command.clone())
-            .unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"))
+        self.attempt(command.clone()).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"))
     }
 
     pub(crate) fn refused(&mut self, command: Command) -> Refusal {
-        self.attempt(command.clone())
-            .map(|_| ())
-            .expect_err(&format!("{command:?} is refused"))
+        self.attempt(command.clone()).map(|_| ()).expect_err(&format!("{command:?} is refused"))
     }
 
     pub(crate) fn instances(&self, cache: &str) -> Vec<Instance> {
         let cache = self.state.cache_named(&name("shop"), &name(cache));
-        cache
-            .map(|cache| self.state.instances_of(cache.id).cloned().collect())
-            .unwrap_or_default()
+        cache.map(|cache| self.state.instances_of(cache.id).cloned().collect()).unwrap_or_default()
     }
 
     pub(crate) fn host_of(&self, instance: &Instance) -> String {
@@ -172,16 +129,8 @@ impl World {
         memory: u64,
         within: bool,
     ) -> Result<Decision, Refusal> {
-        let seen = Seen::Running {
-            memory: mib(memory),
-            within,
-            observer: ObserverId::of("here"),
-        };
-        self.attempt(Command::Confirm {
-            instance: instance.id,
-            revision: instance.revision,
-            seen,
-        })
+        let seen = Seen::Running { memory: mib(memory), within, observer: ObserverId::of("here") };
+        self.attempt(Command::Confirm { instance: instance.id, revision: instance.revision, seen })
     }
 
     /// The pillar was fetched, and the instance was seen to have stopped.
@@ -190,11 +139,7 @@ impl World {
         let (host, document) = (host.host.name.clone(), self.state.document_revision(host));
         self.ok(Command::NoteServed { host, document });
         let (instance, revision) = (instance.id, instance.revision);
-        self.attempt(Command::Confirm {
-            instance,
-            revision,
-            seen: Seen::Stopped,
-        })
+        self.attempt(Command::Confirm { instance, revision, seen: Seen::Stopped })
     }
 
     pub(crate) fn run_all(&mut self, cache: &str) {

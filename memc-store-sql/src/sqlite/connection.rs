@@ -68,19 +68,14 @@ impl Connections {
     pub(super) async fn open(path: &Path) -> Result<Self, ConnectError> {
         let away = |error: io::Error| ConnectError::Store(StoreError::unavailable("open", error));
         let identity = Identity::of(path).map_err(away)?;
-        let mut writer = writer(path)
-            .await
-            .map_err(|error| ConnectError::Store(failure(error).reading("open")))?;
+        let mut writer =
+            writer(path).await.map_err(|error| ConnectError::Store(failure(error).reading("open")))?;
         migrate(&mut writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
-        Ok(Connections {
-            identity,
-            readers,
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Connections { identity, readers, writer: Mutex::new(Some(writer)) })
     }
 
     /// Whether the path still leads to the file that these are connected to. A file that was removed or replaced
@@ -116,11 +111,7 @@ pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
 }
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> {
-    let known = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or_default();
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
     // sqlx's own lock does nothing on SQLite: the caller's turn is the lock.
     // `run` takes an `Acquire`, with which the future is not `Send` for every lifetime; this is what it calls.
     let migrated = MIGRATIONS.run_direct(None, connection, false).await;
@@ -135,10 +126,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> 
 
 /// Create the file where there is none, readable by its owner only, and say where it is for good.
 pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
-    let failed = |source: io::Error| ConnectError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source: io::Error| ConnectError::File { path: path.to_owned(), source };
     let directory = match path.parent() {
         Some(directory) if directory != Path::new("") => directory,
         _ => Path::new("."),
@@ -148,10 +136,7 @@ pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
     }
     match private().write(true).create_new(true).open(path) {
         // The directory's entry has to outlast a power cut as well.
-        Ok(file) => file
-            .sync_all()
-            .and_then(|()| File::open(directory)?.sync_all())
-            .map_err(failed)?,
+        Ok(file) => file.sync_all().and_then(|()| File::open(directory)?.sync_all()).map_err(failed)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
@@ -164,15 +149,9 @@ pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
 
 /// What the settings of a connection say about what it acknowledges.
 pub(super) async fn findings(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&mut *connection)
-        .await?;
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
-        .fetch_one(&mut *connection)
-        .await?;
-    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
-        .fetch_one(&mut *connection)
-        .await?;
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await?;
     Ok(judge(&journal, synchronous, foreign_keys))
 }
 
@@ -214,18 +193,11 @@ mod tests {
     fn unsafe_settings_are_refused_by_name() {
         assert_eq!(judge("wal", 2, 1), []);
         assert_eq!(judge("WAL", 3, 1), []);
-        let codes: Vec<_> = judge("delete", 1, 0)
-            .into_iter()
-            .map(|it| (it.severity, it.code))
-            .collect();
+        let codes: Vec<_> = judge("delete", 1, 0).into_iter().map(|it| (it.severity, it.code)).collect();
         let refused = |code: &str| (Severity::Refuse, code.to_owned());
         assert_eq!(
             codes,
-            [
-                refused("sqlite.journal_mode"),
-                refused("sqlite.synchronous"),
-                refused("sqlite.foreign_keys")
-            ]
+            [refused("sqlite.journal_mode"), refused("sqlite.synchronous"), refused("sqlite.foreign_keys")]
         );
     }
 }

@@ -64,11 +64,7 @@ impl Turns {
             Ok(held) => held.map_err(|_| ended())?,
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!(
-                    "store locked: {} has had the turn for {} s",
-                    self.holder(),
-                    at_most.as_secs()
-                ),
+                format!("store locked: {} has had the turn for {} s", self.holder(), at_most.as_secs()),
             )),
         }
     }
@@ -96,15 +92,8 @@ fn take(next: &Path, turn: &Path) -> io::Result<Held> {
 
 fn write_holder(mut turn: &File) -> io::Result<()> {
     let program = std::env::current_exe().ok();
-    let program = program
-        .as_deref()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy());
-    let holder = format!(
-        "process {} ({})",
-        std::process::id(),
-        program.as_deref().unwrap_or("unknown")
-    );
+    let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    let holder = format!("process {} ({})", std::process::id(), program.as_deref().unwrap_or("unknown"));
     // The line ends before whatever a longer name left behind.
     turn.write_all(format!("{holder}\n").as_bytes())
 }

@@ -45,9 +45,7 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        SqliteOptions {
-            lock_wait: Duration::from_secs(30),
-        }
+        SqliteOptions { lock_wait: Duration::from_secs(30) }
     }
 }
 
@@ -78,23 +76,12 @@ impl SqliteStore {
     /// See [`ConnectError`].
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, ConnectError> {
         let path = connection::create(path.as_ref())?;
-        let file = |source| ConnectError::File {
-            path: path.clone(),
-            source,
-        };
+        let file = |source| ConnectError::File { path: path.clone(), source };
         let turns = lock::Turns::of(&path).map_err(file)?;
         let connections = open(&path, &turns, &options).await?;
         let connections = RwLock::new(Arc::new(connections));
-        let inner = Inner {
-            path,
-            options,
-            turns,
-            connections,
-            unsettled: AtomicBool::new(false),
-        };
-        Ok(SqliteStore {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { path, options, turns, connections, unsettled: AtomicBool::new(false) };
+        Ok(SqliteStore { inner: Arc::new(inner) })
     }
 
     /// Where the file is.
@@ -118,10 +105,7 @@ impl Inner {
     /// The connections on the file that the path leads to now: it may have been replaced, by a backup say.
     async fn connections(&self) -> Result<Arc<Connections>, StoreError> {
         let away = |error: std::io::Error| {
-            StoreError::unavailable(
-                "open",
-                format!("{} cannot be reached: {error}", self.path.display()),
-            )
+            StoreError::unavailable("open", format!("{} cannot be reached: {error}", self.path.display()))
         };
         let connections = Arc::clone(&*self.connections.read().await);
         if connections.are_of(&self.path).map_err(away)? {
@@ -145,11 +129,7 @@ impl Inner {
     /// A connection for one statement, outside any transaction.
     async fn reader(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {
         let connections = self.connections().await?;
-        connections
-            .readers
-            .acquire()
-            .await
-            .map_err(|error| failure(error).reading(operation))
+        connections.readers.acquire().await.map_err(|error| failure(error).reading(operation))
     }
 
     fn is_unsettled(&self) -> bool {
@@ -165,9 +145,7 @@ impl Inner {
 impl Store for SqliteStore {
     async fn head(&self) -> Result<Head, StoreError> {
         let mut reader = self.inner.reader("head").await?;
-        ledger::head(&mut *reader, &STATEMENTS)
-            .await
-            .map_err(|failure| failure.reading("head"))
+        ledger::head(&mut *reader, &STATEMENTS).await.map_err(|failure| failure.reading("head"))
     }
 
     async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
@@ -175,10 +153,7 @@ impl Store for SqliteStore {
         self.inner.connections().await?;
         let reading = |error| failure(error).reading("load");
         let mut reader = connection::long_reader(&self.inner.path).await.map_err(reading)?;
-        sqlx::raw_sql("BEGIN")
-            .execute(&mut reader)
-            .await
-            .map_err(reading)?;
+        sqlx::raw_sql("BEGIN").execute(&mut reader).await.map_err(reading)?;
         let loaded = ledger::load(&mut reader, &STATEMENTS, into).await;
         connection::close(reader).await;
         loaded

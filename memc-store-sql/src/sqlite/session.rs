@@ -64,10 +64,7 @@ mod code {
 }
 
 fn primary_code(error: &dyn DatabaseError) -> Option<i32> {
-    error
-        .code()
-        .and_then(|code| code.parse::<i32>().ok())
-        .map(|code| code & 0xff)
+    error.code().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff)
 }
 
 /// What an error means for who asked.

@@ -38,11 +38,7 @@ pub(super) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
     }
     task.await.unwrap_or_else(|ended| {
         let error = StoreError::unavailable("append", ended);
-        if answered {
-            Err(TurnError::Unknown(error))
-        } else {
-            Err(TurnError::Store(error))
-        }
+        if answered { Err(TurnError::Unknown(error)) } else { Err(TurnError::Store(error)) }
     })
 }
 
@@ -65,24 +61,14 @@ async fn run(
         () = opening.closed() => return Err(away("the caller is gone".into())),
     };
     // From here on the task is alone, and whatever ends it early closes the connection and with it the transaction.
-    if !connections
-        .are_of(&inner.path)
-        .map_err(|error| away(error.to_string()))?
-    {
+    if !connections.are_of(&inner.path).map_err(|error| away(error.to_string()))? {
         return Err(away("the database file was replaced; it is opened anew".into()));
     }
     let mut connection = match slot.take() {
         Some(connection) => connection,
-        None => writer(&inner.path)
-            .await
-            .map_err(|error| failure(error).appending())?,
+        None => writer(&inner.path).await.map_err(|error| failure(error).appending())?,
     };
-    let turn = Turn {
-        inner: &inner,
-        at,
-        opening,
-        decided,
-    };
+    let turn = Turn { inner: &inner, at, opening, decided };
     match turn.take(&mut connection).await {
         Ok(head) => {
             *slot = Some(connection);
@@ -114,11 +100,7 @@ enum Ended {
     /// Before its COMMIT: the transaction is still open.
     Before(TurnError),
     /// During its COMMIT.
-    Committing {
-        error: sqlx::Error,
-        before: Head,
-        after: Head,
-    },
+    Committing { error: sqlx::Error, before: Head, after: Head },
 }
 
 struct Turn<'a> {
@@ -131,17 +113,11 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn take(self, connection: &mut SqliteConnection) -> Result<Head, Ended> {
         let before = |error: TurnError| Ended::Before(error);
-        begin(connection)
-            .await
-            .map_err(|error| Ended::Unopened(failure(error).appending()))?;
-        let (head, missed) = missed(connection, &STATEMENTS, self.at, FORMAT)
-            .await
-            .map_err(before)?;
+        begin(connection).await.map_err(|error| Ended::Unopened(failure(error).appending()))?;
+        let (head, missed) = missed(connection, &STATEMENTS, self.at, FORMAT).await.map_err(before)?;
         let now = Timestamp::of_this_machine().max(head.at);
         let away = |what: &str| before(TurnError::Store(StoreError::unavailable("turn", what)));
-        self.opening
-            .send(Opening { missed, now })
-            .map_err(|_| away("the caller is gone"))?;
+        self.opening.send(Opening { missed, now }).map_err(|_| away("the caller is gone"))?;
         let commits = match tokio::time::timeout(DECISION, self.decided).await {
             Ok(Ok(commits)) => commits,
             Ok(Err(_)) => return Err(away("the caller is gone")),
@@ -149,9 +125,7 @@ impl Turn<'_> {
         };
         let unsettled = self.inner.is_unsettled();
         if unsettled {
-            mark_settled(connection)
-                .await
-                .map_err(|error| before(failure(error).appending()))?;
+            mark_settled(connection).await.map_err(|error| before(failure(error).appending()))?;
         }
         let after = append(connection, &STATEMENTS, head, &commits).await;
         let after = after.map_err(|failure| before(failure.appending()))?;
@@ -163,28 +137,18 @@ impl Turn<'_> {
                 Ok(after)
             }
             Err(error) if surely_not_committed(&error) => Err(before(failure(error).appending())),
-            Err(error) => Err(Ended::Committing {
-                error,
-                before: head,
-                after,
-            }),
+            Err(error) => Err(Ended::Committing { error, before: head, after }),
         }
     }
 }
 
 async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     // Deferred transactions fail at once where they would have to wait for another writer.
-    sqlx::raw_sql("BEGIN IMMEDIATE")
-        .execute(connection)
-        .await
-        .map(|_| ())
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(connection).await.map(|_| ())
 }
 
 async fn mark_settled(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("UPDATE ledger SET settled = settled + 1")
-        .execute(connection)
-        .await
-        .map(|_| ())
+    sqlx::raw_sql("UPDATE ledger SET settled = settled + 1").execute(connection).await.map(|_| ())
 }
 
 /// Find out what a failed COMMIT left behind, still within the turn.
@@ -217,14 +181,9 @@ async fn try_to_settle(inner: &Inner) -> Result<Head, StoreError> {
     let reading = |error: sqlx::Error| failure(error).reading("settle");
     let mut connection = writer(&inner.path).await.map_err(reading)?;
     begin(&mut connection).await.map_err(reading)?;
-    let found = head(&mut connection, &STATEMENTS)
-        .await
-        .map_err(|failure| failure.reading("settle"))?;
+    let found = head(&mut connection, &STATEMENTS).await.map_err(|failure| failure.reading("settle"))?;
     mark_settled(&mut connection).await.map_err(reading)?;
-    sqlx::raw_sql("COMMIT")
-        .execute(&mut connection)
-        .await
-        .map_err(reading)?;
+    sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(reading)?;
     close(connection).await;
     Ok(found)
 }

@@ -22,19 +22,12 @@ impl<'a> Draft<'a> {
         let cluster = self.cluster(cluster)?;
         check_size(cluster, memory)?;
         if !(1..=cluster.policy.max_instances).contains(&instances) {
-            let rule = format!(
-                "from 1 to {} in cluster {}",
-                cluster.policy.max_instances, cluster.name
-            );
+            let rule = format!("from 1 to {} in cluster {}", cluster.policy.max_instances, cluster.name);
             return Err(out_of_range("instances", instances, rule));
         }
         if let Some(cache) = self.state.cache_named(team_name, name) {
             let (object, name) = (Object::Cache, format!("{team_name}/{name}"));
-            return Err(Refusal::NameTaken {
-                object,
-                name,
-                releasing: cache.releasing,
-            });
+            return Err(Refusal::NameTaken { object, name, releasing: cache.releasing });
         }
         self.check_quota(cluster, team, memory.times(instances.into()), instances, &[])?;
         let spots = self.find_room(cluster, team, memory, instances, &[])?;
@@ -55,12 +48,7 @@ impl<'a> Draft<'a> {
             self.start_instance(cluster, id, index, memory, spot);
         }
         let detail = format!("{instances} × {memory} in {}", cluster.name);
-        Ok(self.done(
-            "cache.allocate",
-            target(team_name, name),
-            detail,
-            Key::Cache { id },
-        ))
+        Ok(self.done("cache.allocate", target(team_name, name), detail, Key::Cache { id }))
     }
 
     pub(super) fn resize(
@@ -83,11 +71,7 @@ impl<'a> Draft<'a> {
             let need = cluster.policy.overhead.booking(memory);
             for instance in instances {
                 // Until the process is seen to have given memory back, the larger of the two is booked.
-                let phase = if need < instance.booked {
-                    Phase::Shrinking
-                } else {
-                    Phase::Kept
-                };
+                let phase = if need < instance.booked { Phase::Shrinking } else { Phase::Kept };
                 let booked = instance.booked.max(need);
                 self.put(Record::Instance(Instance {
                     memory,
@@ -97,11 +81,7 @@ impl<'a> Draft<'a> {
                     ..instance
                 }));
             }
-            self.put(Record::Cache(Cache {
-                memory,
-                revision: self.revision,
-                ..cache.clone()
-            }));
+            self.put(Record::Cache(Cache { memory, revision: self.revision, ..cache.clone() }));
         }
         let detail = format!("{} to {memory}", cache.memory);
         Ok(self.done("cache.resize", target(team_name, name), detail, Key::Cache { id }))
@@ -115,38 +95,24 @@ impl<'a> Draft<'a> {
             let gone = instances.is_empty();
             for instance in instances {
                 let (phase, revision) = (Phase::Releasing, self.revision);
-                self.put(Record::Instance(Instance {
-                    phase,
-                    revision,
-                    ..instance
-                }));
+                self.put(Record::Instance(Instance { phase, revision, ..instance }));
             }
             if gone {
                 self.remove(Key::Cache { id });
             } else {
-                self.put(Record::Cache(Cache {
-                    releasing: true,
-                    revision: self.revision,
-                    ..cache.clone()
-                }));
+                self.put(Record::Cache(Cache { releasing: true, revision: self.revision, ..cache.clone() }));
             }
         }
         let detail = format!("{} × {}", cache.instances, cache.memory);
-        Ok(self.done(
-            "cache.release",
-            target(team_name, name),
-            detail,
-            Key::Cache { id },
-        ))
+        Ok(self.done("cache.release", target(team_name, name), detail, Key::Cache { id }))
     }
 
     pub(super) fn replace(mut self, team_name: &TeamName, name: &CacheName) -> Result<Outcome, Refusal> {
         let cache = self.kept_cache(team_name, name)?;
         let cluster = self.cluster_of(cache)?;
         let there: Vec<Instance> = self.state.instances_of(cache.id).cloned().collect();
-        let missing: Vec<u16> = (0..cache.instances)
-            .filter(|index| there.iter().all(|it| it.index != *index))
-            .collect();
+        let missing: Vec<u16> =
+            (0..cache.instances).filter(|index| there.iter().all(|it| it.index != *index)).collect();
         let count = missing.len() as u16;
         if count > 0 {
             self.check_quota(cluster, cache.team, cache.memory.times(count.into()), count, &[])?;
@@ -156,21 +122,13 @@ impl<'a> Draft<'a> {
             }
         }
         let detail = format!("{count} × {}", cache.memory);
-        Ok(self.done(
-            "cache.replace",
-            target(team_name, name),
-            detail,
-            Key::Cache { id: cache.id },
-        ))
+        Ok(self.done("cache.replace", target(team_name, name), detail, Key::Cache { id: cache.id }))
     }
 
     fn start_instance(&mut self, cluster: &Cluster, cache: CacheId, index: u16, memory: Mib, spot: Spot) {
         let view = self.state.host(spot.host);
         if let Some(PortUse::Retired(_)) = view.and_then(|view| view.ports.get(&spot.port)) {
-            self.remove(Key::RetiredPort {
-                host: spot.host,
-                port: spot.port,
-            });
+            self.remove(Key::RetiredPort { host: spot.host, port: spot.port });
         }
         let id = InstanceId::new(self.fresh_id());
         self.put(Record::Instance(Instance {
@@ -197,10 +155,7 @@ impl<'a> Draft<'a> {
         instances: u16,
         kept: &[Instance],
     ) -> Result<(), Refusal> {
-        let (limit, used) = (
-            self.state.quota(cluster.id, team),
-            self.state.used(cluster.id, team),
-        );
+        let (limit, used) = (self.state.quota(cluster.id, team), self.state.used(cluster.id, team));
         if used.plus(asked) <= limit {
             return Ok(());
         }
@@ -233,18 +188,12 @@ impl<'a> Draft<'a> {
         let need = cluster.policy.overhead.booking(memory);
         let index = self.state.index();
         let count = usize::from(instances);
-        let spots = index.place(cluster.id, need, count, &taken, |host| {
-            self.free_port(cluster, host)
-        });
+        let spots = index.place(cluster.id, need, count, &taken, |host| self.free_port(cluster, host));
         if spots.len() == count {
             return Ok(spots);
         }
-        let with_memory = index
-            .place(cluster.id, need, count, &taken, |_| Some(Port::MAX))
-            .len();
-        let usable_hosts = index
-            .place(cluster.id, Mib::ZERO, count, &taken, |_| Some(Port::MAX))
-            .len();
+        let with_memory = index.place(cluster.id, need, count, &taken, |_| Some(Port::MAX)).len();
+        let usable_hosts = index.place(cluster.id, Mib::ZERO, count, &taken, |_| Some(Port::MAX)).len();
         let blocker = if usable_hosts < count {
             Blocker::Hosts
         } else if with_memory < count {
@@ -255,13 +204,7 @@ impl<'a> Draft<'a> {
         let limit = self.state.quota(cluster.id, team);
         let by_quota = quota_share(limit, self.state.used(cluster.id, team), instances, &[]);
         let largest = usable(cluster, by_quota.min(self.largest_new(cluster, instances, there)));
-        Err(Refusal::NoRoom {
-            cluster: cluster.name.clone(),
-            memory,
-            instances,
-            blocker,
-            largest,
-        })
+        Err(Refusal::NoRoom { cluster: cluster.name.clone(), memory, instances, blocker, largest })
     }
 
     fn check_growth(
@@ -276,10 +219,8 @@ impl<'a> Draft<'a> {
         if instances.iter().all(fits) {
             return Ok(());
         }
-        let (limit, used) = (
-            self.state.quota(cluster.id, cache.team),
-            self.state.used(cluster.id, cache.team),
-        );
+        let (limit, used) =
+            (self.state.quota(cluster.id, cache.team), self.state.used(cluster.id, cache.team));
         let by_quota = quota_share(limit, used, instances.len() as u16, instances);
         Err(Refusal::NoRoom {
             cluster: cluster.name.clone(),
@@ -300,11 +241,7 @@ impl<'a> Draft<'a> {
 
     /// The largest memory that each of these could grow to where it is.
     fn largest_grown(&self, cluster: &Cluster, instances: &[Instance]) -> Mib {
-        let booked = instances
-            .iter()
-            .map(|instance| self.may_book(instance))
-            .min()
-            .unwrap_or_default();
+        let booked = instances.iter().map(|instance| self.may_book(instance)).min().unwrap_or_default();
         cluster.policy.overhead.largest_within(booked)
     }
 
@@ -313,33 +250,23 @@ impl<'a> Draft<'a> {
         let free = self
             .state
             .index()
-            .largest(cluster.id, instances.into(), &self.taken(there), |host| {
-                self.free_port(cluster, host)
-            });
+            .largest(cluster.id, instances.into(), &self.taken(there), |host| self.free_port(cluster, host));
         cluster.policy.overhead.largest_within(free)
     }
 
     fn taken(&self, there: &[Instance]) -> Vec<Taken> {
         let rack = |host: HostId| self.state.host(host).and_then(|view| view.host.rack.clone());
-        there
-            .iter()
-            .map(|instance| (instance.host, rack(instance.host)))
-            .collect()
+        there.iter().map(|instance| (instance.host, rack(instance.host))).collect()
     }
 
     fn free_port(&self, cluster: &Cluster, host: HostId) -> Option<Port> {
-        self.state
-            .host(host)
-            .and_then(|view: &HostView| view.free_port(cluster.ports, self.now))
+        self.state.host(host).and_then(|view: &HostView| view.free_port(cluster.ports, self.now))
     }
 
     fn kept_cache(&self, team: &TeamName, name: &CacheName) -> Result<&'a Cache, Refusal> {
         let cache = self.cache(team, name)?;
         if cache.releasing {
-            return Err(Refusal::Releasing {
-                team: team.clone(),
-                name: name.clone(),
-            });
+            return Err(Refusal::Releasing { team: team.clone(), name: name.clone() });
         }
         Ok(cache)
     }
@@ -360,11 +287,7 @@ fn quota_share(limit: Mib, used: Mib, instances: u16, kept: &[Instance]) -> Mib 
 /// As far as a cluster allows an instance of this size; zero if it is too small to be one.
 fn usable(cluster: &Cluster, memory: Mib) -> Mib {
     let memory = memory.min(cluster.policy.max_instance_mib);
-    if memory < Mib::MIN_INSTANCE {
-        Mib::ZERO
-    } else {
-        memory
-    }
+    if memory < Mib::MIN_INSTANCE { Mib::ZERO } else { memory }
 }
 
 fn check_size(cluster: &Cluster, memory: Mib) -> Result<(), Refusal> {
@@ -372,12 +295,7 @@ fn check_size(cluster: &Cluster, memory: Mib) -> Result<(), Refusal> {
     if range.contains(&memory) {
         return Ok(());
     }
-    let rule = format!(
-        "from {} to {} in cluster {}",
-        range.start().get(),
-        range.end().get(),
-        cluster.name
-    );
+    let rule = format!("from {} to {} in cluster {}", range.start().get(), range.end().get(), cluster.name);
     Err(out_of_range("memory_mib", memory.get(), rule))
 }
 

@@ -15,21 +15,14 @@ impl Draft<'_> {
         revision: Revision,
         seen: Seen,
     ) -> Result<Outcome, Refusal> {
-        let instance = self
-            .state
-            .instance(id)
-            .ok_or_else(|| not_found(Object::Instance, &id.to_string()))?;
+        let instance = self.state.instance(id).ok_or_else(|| not_found(Object::Instance, &id.to_string()))?;
         if instance.revision != revision {
             return Err(Refusal::Outdated);
         }
         let (target, name) = self.describe(instance);
         let subject = Key::Instance { id };
         match seen {
-            Seen::Running {
-                memory,
-                within,
-                observer,
-            } => {
+            Seen::Running { memory, within, observer } => {
                 let mut after = instance.clone();
                 after.observed = Some(memory);
                 after.seen_by = after.seen_by.or(Some(observer));
@@ -42,17 +35,9 @@ impl Draft<'_> {
                     after.phase = Phase::Kept;
                 }
                 if after != *instance {
-                    self.put(Record::Instance(Instance {
-                        revision: self.revision,
-                        ..after
-                    }));
+                    self.put(Record::Instance(Instance { revision: self.revision, ..after }));
                 }
-                Ok(self.done(
-                    "instance.running",
-                    target,
-                    format!("{name} with {memory}"),
-                    subject,
-                ))
+                Ok(self.done("instance.running", target, format!("{name} with {memory}"), subject))
             }
             Seen::Stopped => {
                 let served = self.state.host(instance.host).map(|view| view.host.served);
@@ -75,10 +60,7 @@ impl Draft<'_> {
         reason: &Reason,
     ) -> Result<Outcome, Refusal> {
         let id = self.cache(team, cache)?.id;
-        let instance = self
-            .state
-            .instances_of(id)
-            .find(|instance| instance.index == index);
+        let instance = self.state.instances_of(id).find(|instance| instance.index == index);
         let instance = instance.ok_or_else(|| not_found(Object::Instance, &format!("{cache}.{index}")))?;
         let (target, name) = self.describe(instance);
         if instance.phase != Phase::Releasing {
@@ -86,12 +68,7 @@ impl Draft<'_> {
         }
         let subject = Key::Instance { id: instance.id };
         self.stop_instance(instance);
-        Ok(self.done(
-            "instance.stated-stopped",
-            target,
-            format!("{name}: {reason}"),
-            subject,
-        ))
+        Ok(self.done("instance.stated-stopped", target, format!("{name}: {reason}"), subject))
     }
 
     pub(super) fn note_served(mut self, name: &HostName, document: Revision) -> Result<Outcome, Refusal> {
@@ -100,27 +77,16 @@ impl Draft<'_> {
         if host.served < document {
             // Not a change of the host's own record: its revision, and with it the document's, stays.
             let served_at = Some(self.now);
-            self.put(Record::Host(Host {
-                served: document,
-                served_at,
-                ..host.clone()
-            }));
+            self.put(Record::Host(Host { served: document, served_at, ..host.clone() }));
         }
-        Ok(self.done(
-            "host.served",
-            format!("host:{name}"),
-            format!("document {document}"),
-            Key::Host { id },
-        ))
+        Ok(self.done("host.served", format!("host:{name}"), format!("document {document}"), Key::Host { id }))
     }
 
     /// The instance has stopped: its port cools down.
     fn stop_instance(&mut self, instance: &Instance) {
         let cache = self.state.cache(instance.cache);
         let cluster = cache.and_then(|cache| self.state.cluster(cache.cluster));
-        let cool_down = cluster
-            .map(|cluster| cluster.policy.cool_down())
-            .unwrap_or_default();
+        let cool_down = cluster.map(|cluster| cluster.policy.cool_down()).unwrap_or_default();
         self.end_instance(instance, self.now.after(cool_down));
     }
 
@@ -129,20 +95,9 @@ impl Draft<'_> {
     pub(super) fn end_instance(&mut self, instance: &Instance, reusable_at: Timestamp) {
         self.remove(Key::Instance { id: instance.id });
         let (host, port, id, revision) = (instance.host, instance.port, instance.id, self.revision);
-        self.put(Record::RetiredPort(RetiredPort {
-            host,
-            port,
-            instance: id,
-            reusable_at,
-            revision,
-        }));
+        self.put(Record::RetiredPort(RetiredPort { host, port, instance: id, reusable_at, revision }));
         let last = self.state.instances_of(instance.cache).count() == 1;
-        if last
-            && self
-                .state
-                .cache(instance.cache)
-                .is_some_and(|cache| cache.releasing)
-        {
+        if last && self.state.cache(instance.cache).is_some_and(|cache| cache.releasing) {
             self.remove(Key::Cache { id: instance.cache });
         }
     }
@@ -151,10 +106,9 @@ impl Draft<'_> {
         let cache = self.state.cache(instance.cache);
         let team = cache.and_then(|cache| self.state.team(cache.team));
         match (cache, team) {
-            (Some(cache), Some(team)) => (
-                target(&team.name, &cache.name),
-                format!("{}.{}", cache.name, instance.index),
-            ),
+            (Some(cache), Some(team)) => {
+                (target(&team.name, &cache.name), format!("{}.{}", cache.name, instance.index))
+            }
             _ => (format!("instance:{}", instance.id), instance.id.to_string()),
         }
     }

@@ -50,10 +50,7 @@ impl Draft<'_> {
             host.cluster = self.cluster(cluster)?.id;
         }
         if moves {
-            empty(
-                view,
-                "move its instances away before you change its name, cluster or address",
-            )?;
+            empty(view, "move its instances away before you change its name, cluster or address")?;
         }
         if let Some(name) = &patch.name {
             self.check_name(name, Some(host.id))?;
@@ -104,13 +101,8 @@ impl Draft<'_> {
                 if let PortUse::Retired(retired) = usage
                     && retired.reusable_at == Timestamp::NEVER
                 {
-                    let record = RetiredPort {
-                        reusable_at,
-                        revision: self.revision,
-                        ..retired.clone()
-                    };
-                    self.changes
-                        .push(crate::ledger::Change::Put(Record::RetiredPort(record)));
+                    let record = RetiredPort { reusable_at, revision: self.revision, ..retired.clone() };
+                    self.changes.push(crate::ledger::Change::Put(Record::RetiredPort(record)));
                 }
             }
         }
@@ -121,19 +113,10 @@ impl Draft<'_> {
 
     pub(super) fn remove_host(mut self, name: &HostName) -> Result<Outcome, Refusal> {
         let view = self.host(name)?;
-        empty(
-            view,
-            "release or move its instances first, and wait until they have stopped",
-        )?;
+        empty(view, "release or move its instances first, and wait until they have stopped")?;
         let id = view.host.id;
-        let retired: Vec<Key> = view
-            .ports
-            .keys()
-            .map(|port| Key::RetiredPort {
-                host: id,
-                port: *port,
-            })
-            .collect();
+        let retired: Vec<Key> =
+            view.ports.keys().map(|port| Key::RetiredPort { host: id, port: *port }).collect();
         retired.into_iter().for_each(|key| self.remove(key));
         self.remove(Key::Host { id });
         Ok(self.done("host.remove", target(name), String::new(), Key::Host { id }))
@@ -142,10 +125,7 @@ impl Draft<'_> {
     pub(super) fn lose_host(mut self, name: &HostName, reason: &Reason) -> Result<Outcome, Refusal> {
         let view = self.host(name)?;
         let id = view.host.id;
-        let host = Host {
-            status: HostStatus::Lost,
-            ..view.host.clone()
-        };
+        let host = Host { status: HostStatus::Lost, ..view.host.clone() };
         let lost: Vec<InstanceId> = (view.ports.values())
             .filter_map(|usage| match usage {
                 PortUse::Instance(id) => Some(*id),
@@ -179,10 +159,7 @@ impl Draft<'_> {
 
     fn put_if_changed(&mut self, host: Host) {
         if self.state.host(host.id).is_none_or(|view| view.host != host) {
-            self.put(Record::Host(Host {
-                revision: self.revision,
-                ..host
-            }));
+            self.put(Record::Host(Host { revision: self.revision, ..host }));
         }
     }
 
@@ -203,12 +180,7 @@ fn empty(view: &HostView, todo: &'static str) -> Result<(), Refusal> {
         return Ok(());
     }
     let by = format!("{} instances", view.instances);
-    Err(Refusal::InUse {
-        object: Object::Host,
-        name: view.host.name.to_string(),
-        by,
-        todo,
-    })
+    Err(Refusal::InUse { object: Object::Host, name: view.host.name.to_string(), by, todo })
 }
 
 fn check_address(address: IpAddr) -> Result<(), Refusal> {
@@ -221,11 +193,7 @@ fn check_address(address: IpAddr) -> Result<(), Refusal> {
 
 fn check_memory(memory: Mib) -> Result<(), Refusal> {
     if memory > Mib::MAX_HOST {
-        return Err(out_of_range(
-            "memory_mib",
-            memory.get(),
-            format!("at most {}", Mib::MAX_HOST.get()),
-        ));
+        return Err(out_of_range("memory_mib", memory.get(), format!("at most {}", Mib::MAX_HOST.get())));
     }
     Ok(())
 }

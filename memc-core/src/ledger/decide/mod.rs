@@ -44,67 +44,30 @@ pub fn decide(state: &State, order: &Order, now: Timestamp) -> Result<Decision, 
         && known.receipt.at >= now.before(REMEMBERED)
     {
         return if Some(&known.digest) == digest.as_ref() {
-            let action = Action {
-                name: Cow::Borrowed("replayed"),
-                target: String::new(),
-                detail: String::new(),
-            };
-            Ok(Decision {
-                action,
-                changes: Vec::new(),
-                receipt: known.receipt.clone(),
-            })
+            let action =
+                Action { name: Cow::Borrowed("replayed"), target: String::new(), detail: String::new() };
+            Ok(Decision { action, changes: Vec::new(), receipt: known.receipt.clone() })
         } else {
             Err(Refusal::RequestIdReused)
         };
     }
-    let draft = Draft {
-        state,
-        now,
-        revision: state.head().revision.next(),
-        changes: Vec::new(),
-        last_id: None,
-    };
+    let draft =
+        Draft { state, now, revision: state.head().revision.next(), changes: Vec::new(), last_id: None };
     let (action, subject, mut changes) = draft.carry_out(order)?;
     if changes.is_empty() && order.request.is_none() {
-        let receipt = Receipt {
-            revision: state.head().revision,
-            at: now,
-            subject,
-        };
-        return Ok(Decision {
-            action,
-            changes,
-            receipt,
-        });
+        let receipt = Receipt { revision: state.head().revision, at: now, subject };
+        return Ok(Decision { action, changes, receipt });
     }
-    let receipt = Receipt {
-        revision: state.head().revision.next(),
-        at: now,
-        subject,
-    };
+    let receipt = Receipt { revision: state.head().revision.next(), at: now, subject };
     if let (Some(id), Some(digest)) = (&order.request, digest) {
-        let request = Request {
-            principal: order.actor.clone(),
-            id: id.clone(),
-            digest,
-            receipt: receipt.clone(),
-        };
-        let own = Key::Request {
-            principal: order.actor.clone(),
-            id: id.clone(),
-        };
-        let expired = state
-            .requests_before(now.before(REMEMBERED))
-            .filter(|key| *key != own);
+        let request =
+            Request { principal: order.actor.clone(), id: id.clone(), digest, receipt: receipt.clone() };
+        let own = Key::Request { principal: order.actor.clone(), id: id.clone() };
+        let expired = state.requests_before(now.before(REMEMBERED)).filter(|key| *key != own);
         changes.extend(expired.take(FORGOTTEN_AT_ONCE).map(Change::Remove));
         changes.push(Change::Put(Record::Request(request)));
     }
-    Ok(Decision {
-        action,
-        changes,
-        receipt,
-    })
+    Ok(Decision { action, changes, receipt })
 }
 
 /// A command that is being decided: the state it rests on and the changes so far.
@@ -134,32 +97,17 @@ impl<'a> Draft<'a> {
             Command::LoseHost { name, reason } => self.lose_host(name, reason),
             Command::CreateTeam { name } => self.create_team(name),
             Command::RemoveTeam { name } => self.remove_team(name),
-            Command::SetQuota {
-                cluster,
-                team,
-                memory,
-            } => self.set_quota(cluster, team, *memory),
-            Command::Allocate {
-                team,
-                name,
-                cluster,
-                memory,
-                instances,
-            } => self.allocate(&order.actor, team, name, cluster, *memory, *instances),
+            Command::SetQuota { cluster, team, memory } => self.set_quota(cluster, team, *memory),
+            Command::Allocate { team, name, cluster, memory, instances } => {
+                self.allocate(&order.actor, team, name, cluster, *memory, *instances)
+            }
             Command::Resize { team, name, memory } => self.resize(team, name, *memory),
             Command::Release { team, name } => self.release(team, name),
             Command::Replace { team, name } => self.replace(team, name),
-            Command::Confirm {
-                instance,
-                revision,
-                seen,
-            } => self.confirm(*instance, *revision, *seen),
-            Command::StateStopped {
-                team,
-                name,
-                index,
-                reason,
-            } => self.state_stopped(team, name, *index, reason),
+            Command::Confirm { instance, revision, seen } => self.confirm(*instance, *revision, *seen),
+            Command::StateStopped { team, name, index, reason } => {
+                self.state_stopped(team, name, *index, reason)
+            }
             Command::NoteServed { host, document } => self.note_served(host, *document),
         }
     }
@@ -168,20 +116,13 @@ impl<'a> Draft<'a> {
         if self.state.fleet().is_some() {
             return Err(Refusal::Founded);
         }
-        self.put(Record::Fleet(FleetRecord {
-            id,
-            epoch: 1,
-            last_id: 0,
-        }));
+        self.put(Record::Fleet(FleetRecord { id, epoch: 1, last_id: 0 }));
         Ok(self.done("fleet.found", "fleet".into(), id.to_string(), Key::Fleet))
     }
 
     /// The next number that nothing had before.
     fn fresh_id(&mut self) -> u64 {
-        let last = self
-            .last_id
-            .or_else(|| self.state.fleet().map(|fleet| fleet.last_id))
-            .unwrap_or_default();
+        let last = self.last_id.or_else(|| self.state.fleet().map(|fleet| fleet.last_id)).unwrap_or_default();
         self.last_id = Some(last + 1);
         last + 1
     }
@@ -197,41 +138,21 @@ impl<'a> Draft<'a> {
     fn done(mut self, name: &'static str, target: String, detail: String, subject: Key) -> Outcome {
         if let (Some(last_id), Some(fleet)) = (self.last_id, self.state.fleet()) {
             // First, so that a number is never seen in use before it counts as given out.
-            self.changes.insert(
-                0,
-                Change::Put(Record::Fleet(FleetRecord {
-                    last_id,
-                    ..fleet.clone()
-                })),
-            );
+            self.changes.insert(0, Change::Put(Record::Fleet(FleetRecord { last_id, ..fleet.clone() })));
         }
-        (
-            Action {
-                name: Cow::Borrowed(name),
-                target,
-                detail,
-            },
-            subject,
-            self.changes,
-        )
+        (Action { name: Cow::Borrowed(name), target, detail }, subject, self.changes)
     }
 
     fn cluster(&self, name: &ClusterName) -> Result<&'a Cluster, Refusal> {
-        self.state
-            .cluster_named(name)
-            .ok_or_else(|| not_found(Object::Cluster, name.as_str()))
+        self.state.cluster_named(name).ok_or_else(|| not_found(Object::Cluster, name.as_str()))
     }
 
     fn team(&self, name: &TeamName) -> Result<&'a Team, Refusal> {
-        self.state
-            .team_named(name)
-            .ok_or_else(|| not_found(Object::Team, name.as_str()))
+        self.state.team_named(name).ok_or_else(|| not_found(Object::Team, name.as_str()))
     }
 
     fn host(&self, name: &HostName) -> Result<&'a super::HostView, Refusal> {
-        self.state
-            .host_named(name)
-            .ok_or_else(|| not_found(Object::Host, name.as_str()))
+        self.state.host_named(name).ok_or_else(|| not_found(Object::Host, name.as_str()))
     }
 
     fn cache(&self, team: &TeamName, name: &CacheName) -> Result<&'a Cache, Refusal> {
@@ -241,16 +162,9 @@ impl<'a> Draft<'a> {
 }
 
 fn not_found(object: Object, name: &str) -> Refusal {
-    Refusal::NotFound {
-        object,
-        name: name.to_owned(),
-    }
+    Refusal::NotFound { object, name: name.to_owned() }
 }
 
 fn out_of_range(field: &'static str, value: impl ToString, rule: impl Into<String>) -> Refusal {
-    Refusal::OutOfRange {
-        field,
-        value: value.to_string(),
-        rule: rule.into(),
-    }
+    Refusal::OutOfRange { field, value: value.to_string(), rule: rule.into() }
 }

@@ -39,13 +39,7 @@ impl Draft<'_> {
 
     fn put_cluster(&mut self, id: ClusterId, name: &ClusterName, spec: &ClusterSpec) {
         let (ports, policy, revision) = (spec.ports, spec.policy.clone(), self.revision);
-        self.put(Record::Cluster(Cluster {
-            id,
-            name: name.clone(),
-            ports,
-            policy,
-            revision,
-        }));
+        self.put(Record::Cluster(Cluster { id, name: name.clone(), ports, policy, revision }));
     }
 
     pub(super) fn remove_cluster(mut self, name: &ClusterName) -> Result<Outcome, Refusal> {
@@ -74,17 +68,8 @@ impl Draft<'_> {
             });
         }
         let id = TeamId::new(self.fresh_id());
-        self.put(Record::Team(Team {
-            id,
-            name: name.clone(),
-            revision: self.revision,
-        }));
-        Ok(self.done(
-            "team.create",
-            format!("team:{name}"),
-            String::new(),
-            Key::Team { id },
-        ))
+        self.put(Record::Team(Team { id, name: name.clone(), revision: self.revision }));
+        Ok(self.done("team.create", format!("team:{name}"), String::new(), Key::Team { id }))
     }
 
     pub(super) fn remove_team(mut self, name: &TeamName) -> Result<Outcome, Refusal> {
@@ -100,20 +85,12 @@ impl Draft<'_> {
         }
         self.remove_quotas(|quota| quota.team == id);
         self.remove(Key::Team { id });
-        Ok(self.done(
-            "team.remove",
-            format!("team:{name}"),
-            String::new(),
-            Key::Team { id },
-        ))
+        Ok(self.done("team.remove", format!("team:{name}"), String::new(), Key::Team { id }))
     }
 
     fn remove_quotas(&mut self, which: impl Fn(&Quota) -> bool) {
         let keys: Vec<Key> = (self.state.quotas().filter(|quota| which(quota)))
-            .map(|quota| Key::Quota {
-                cluster: quota.cluster,
-                team: quota.team,
-            })
+            .map(|quota| Key::Quota { cluster: quota.cluster, team: quota.team })
             .collect();
         keys.into_iter().for_each(|key| self.remove(key));
     }
@@ -127,19 +104,9 @@ impl Draft<'_> {
         let target = format!("quota:{cluster}/{team}");
         let (cluster, team) = (self.cluster(cluster)?.id, self.team(team)?.id);
         if self.state.quota(cluster, team) != memory {
-            self.put(Record::Quota(Quota {
-                cluster,
-                team,
-                memory,
-                revision: self.revision,
-            }));
+            self.put(Record::Quota(Quota { cluster, team, memory, revision: self.revision }));
         }
-        Ok(self.done(
-            "quota.set",
-            target,
-            memory.to_string(),
-            Key::Quota { cluster, team },
-        ))
+        Ok(self.done("quota.set", target, memory.to_string(), Key::Quota { cluster, team }))
     }
 }
 
@@ -152,11 +119,7 @@ fn check(spec: &ClusterSpec) -> Result<(), Refusal> {
         ));
     }
     match spec.policy.flaw() {
-        Some(flaw) => Err(out_of_range(
-            "policy",
-            "not valid",
-            format!("within its ranges: {flaw}"),
-        )),
+        Some(flaw) => Err(out_of_range("policy", "not valid", format!("within its ranges: {flaw}"))),
         None => Ok(()),
     }
 }

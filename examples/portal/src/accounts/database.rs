@@ -1,0 +1,80 @@
+//! The accounts' file and its tables.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+
+use super::AccountsError;
+
+/// Each takes the tables one version on. What was released is never edited.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_accounts.sql")];
+
+pub(super) async fn open(url: &str) -> Result<SqlitePool, AccountsError> {
+    let path = file_of(url).ok_or_else(|| AccountsError::Url(url.to_owned()))?;
+    create_for_owner(&path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10));
+    let mut connection = connect(&options).await?;
+    migrate(&mut connection).await?;
+    connection.close().await?;
+    let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
+    Ok(pool.connect_with(options).await?)
+}
+
+/// The file that a `sqlite:` URL names; `None` for what is none.
+pub(crate) fn file_of(url: &str) -> Option<PathBuf> {
+    if !url.starts_with("sqlite:") || url.contains(":memory:") || url.contains(['?', '#']) {
+        return None;
+    }
+    let path = SqliteConnectOptions::from_str(url).ok()?.get_filename().to_owned();
+    path.file_name().is_some().then_some(path)
+}
+
+/// Who creates the file decides who may read it; SQLite gives its other files the same mode.
+fn create_for_owner(path: &Path) -> Result<(), AccountsError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(AccountsError::File { path: path.display().to_string(), source }),
+    }
+}
+
+/// Turning on the write-ahead log does not wait for another process that is doing the same: try again.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, AccountsError> {
+    for _ in 0..50 {
+        match SqliteConnection::connect_with(options).await {
+            Err(sqlx::Error::Database(error)) if error.message().contains("locked") => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            connected => return Ok(connected?),
+        }
+    }
+    Ok(SqliteConnection::connect_with(options).await?)
+}
+
+/// Bring the tables up to date. Several processes may start at once: the second waits at `BEGIN IMMEDIATE` and finds
+/// nothing left to do.
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), AccountsError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
+    let done = usize::try_from(version).ok().filter(|done| *done <= MIGRATIONS.len());
+    let done = done.ok_or(AccountsError::TooNew(version))?;
+    for migration in &MIGRATIONS[done..] {
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await?;
+    }
+    // A pragma takes no parameters; the number is ours.
+    let stamp = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", MIGRATIONS.len()));
+    sqlx::raw_sql(stamp).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Who calls the API, and under which request id.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use memc_core::ledger::{Command, Order, Receipt};
+use memc_core::model::{RequestId, TeamName};
+
+use crate::accounts::User;
+use crate::app::App;
+use crate::auth::{ApiUser, may_use_team, require_admin};
+use crate::problem::Problem;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The user whose token came with the request, and the request's `Idempotency-Key`.
+pub(super) struct Caller {
+    pub(super) user: User,
+    request: Option<RequestId>,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let ApiUser(user) = ApiUser::from_request_parts(parts, app).await?;
+        let mut keys = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let request = match (keys.next(), keys.next()) {
+            (None, _) => None,
+            (Some(key), None) => {
+                let id = key.to_str().ok().and_then(|text| RequestId::new(text).ok());
+                let detail = "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces";
+                Some(id.ok_or_else(|| Problem::invalid(detail))?)
+            }
+            (Some(_), Some(_)) => return Err(Problem::invalid("send one Idempotency-Key")),
+        };
+        Ok(Caller { user, request })
+    }
+}
+
+impl Caller {
+    /// Only administrators go on.
+    pub(super) fn require_admin(&self) -> Result<(), Problem> {
+        require_admin(&self.user)
+    }
+
+    /// Only who may act for this team goes on; for others `what` does not exist.
+    pub(super) fn require_team(&self, team: &TeamName, what: impl std::fmt::Display) -> Result<(), Problem> {
+        if may_use_team(&self.user, team) { Ok(()) } else { Err(Problem::not_found(what)) }
+    }
+
+    /// The order that this command is, under the request's id.
+    pub(super) fn order(&self, command: Command) -> Order {
+        Order { actor: self.user.name.principal(), request: self.request.clone(), command }
+    }
+
+    /// The same without the request's id: for what is decided but not carried out, and for what follows from a
+    /// command that had it.
+    pub(super) fn order_without_id(&self, command: Command) -> Order {
+        Order { request: None, ..self.order(command) }
+    }
+
+    /// Carry out a command under the request's id.
+    pub(super) async fn submit(&self, app: &App, command: Command) -> Result<Receipt, Problem> {
+        Ok(app.fleet.submit(self.order(command)).await?)
+    }
+}

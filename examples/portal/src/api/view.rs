@@ -1,0 +1,269 @@
+//! The objects of the API as JSON.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use memc_core::ledger::{Commit, HostView, State};
+use memc_core::model::{
+    Cache, CacheName, Cluster, ClusterName, Host, HostName, HostStatus, Instance, InstanceState, Mib, Policy,
+    Port, Principal, Quota, Rack, RequestId, Revision, Team, TeamName, Timestamp,
+};
+use memc_pillar_http::Fetch;
+use serde::Serialize;
+
+use crate::accounts::UserName;
+
+/// A point in time as RFC 3339.
+pub(super) fn time(at: Timestamp) -> Option<String> {
+    let millis = i64::try_from(at.as_millis()).ok()?;
+    jiff::Timestamp::from_millisecond(millis).ok().map(|time| time.to_string())
+}
+
+#[derive(Serialize)]
+pub(super) struct CacheView {
+    pub(super) team: TeamName,
+    pub(super) name: CacheName,
+    cluster: Option<ClusterName>,
+    memory_mib: Mib,
+    instances: Vec<InstanceView>,
+    instances_wanted: u16,
+    releasing: bool,
+    endpoints: Vec<SocketAddr>,
+    created_at: Option<String>,
+    created_by: Principal,
+    revision: Revision,
+}
+
+#[derive(Serialize)]
+pub(super) struct InstanceView {
+    name: String,
+    host: HostName,
+    address: IpAddr,
+    port: Port,
+    memory_mib: Mib,
+    pub(super) booked_mib: Mib,
+    state: InstanceState,
+}
+
+impl InstanceView {
+    pub(super) fn new(cache: &CacheName, instance: &Instance, host: &Host) -> Self {
+        InstanceView {
+            name: format!("{cache}.{}", instance.index),
+            host: host.name.clone(),
+            address: host.address,
+            port: instance.port,
+            memory_mib: instance.memory,
+            booked_mib: instance.booked,
+            state: instance.state(),
+        }
+    }
+}
+
+impl CacheView {
+    pub(super) fn new(state: &State, cache: &Cache) -> Option<Self> {
+        let team = state.team(cache.team)?.name.clone();
+        let instances = state.instances_of(cache.id);
+        let instances: Vec<InstanceView> = instances
+            .filter_map(|it| Some(InstanceView::new(&cache.name, it, &state.host(it.host)?.host)))
+            .collect();
+        // What is being stopped is nothing to connect to.
+        let kept = instances.iter().filter(|it| it.state != InstanceState::Releasing);
+        Some(CacheView {
+            team,
+            name: cache.name.clone(),
+            cluster: state.cluster(cache.cluster).map(|cluster| cluster.name.clone()),
+            memory_mib: cache.memory,
+            endpoints: kept.map(|it| SocketAddr::new(it.address, it.port.get())).collect(),
+            instances,
+            instances_wanted: cache.instances,
+            releasing: cache.releasing,
+            created_at: time(cache.created_at),
+            created_by: cache.created_by.clone(),
+            revision: cache.revision,
+        })
+    }
+
+    /// With the revision of the commit that made it, which a retry of the same request answers too.
+    pub(super) fn made_by(self, revision: Revision) -> Self {
+        CacheView { revision, ..self }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ClusterView {
+    pub(super) name: ClusterName,
+    first_port: Port,
+    last_port: Port,
+    revision: Revision,
+    #[serde(flatten)]
+    operators: Option<ClusterDetails>,
+}
+
+/// What is for operators to know.
+#[derive(Serialize)]
+struct ClusterDetails {
+    policy: Policy,
+    hosts: usize,
+    instances: u64,
+    memory_mib: Mib,
+    booked_mib: Mib,
+}
+
+impl ClusterView {
+    pub(super) fn new(state: &State, cluster: &Cluster, admin: bool) -> Self {
+        let details = || ClusterDetails {
+            policy: cluster.policy.clone(),
+            hosts: state.hosts_of(cluster.id).count(),
+            instances: state.hosts_of(cluster.id).map(|view| u64::from(view.instances)).sum(),
+            memory_mib: state.hosts_of(cluster.id).map(|view| view.host.memory).sum(),
+            booked_mib: state.hosts_of(cluster.id).map(|view| view.booked).sum(),
+        };
+        ClusterView {
+            name: cluster.name.clone(),
+            first_port: cluster.ports.first,
+            last_port: cluster.ports.last,
+            revision: cluster.revision,
+            operators: admin.then(details),
+        }
+    }
+
+    pub(super) fn made_by(self, revision: Revision) -> Self {
+        ClusterView { revision, ..self }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct FullHost {
+    pub(super) name: HostName,
+    cluster: Option<ClusterName>,
+    address: IpAddr,
+    memory_mib: Mib,
+    booked_mib: Mib,
+    free_mib: Mib,
+    instances: u32,
+    rack: Option<Rack>,
+    status: HostStatus,
+    blocked_ports: BTreeSet<Port>,
+    /// By this process, since it started.
+    last_pillar_fetch: Option<FetchView>,
+    revision: Revision,
+}
+
+#[derive(Serialize)]
+struct FetchView {
+    at: Option<String>,
+    revision: Revision,
+}
+
+impl FullHost {
+    pub(super) fn new(state: &State, view: &HostView, fetch: Option<Fetch>) -> Self {
+        FullHost {
+            name: view.host.name.clone(),
+            cluster: state.cluster(view.host.cluster).map(|cluster| cluster.name.clone()),
+            address: view.host.address,
+            memory_mib: view.host.memory,
+            booked_mib: view.booked,
+            free_mib: view.free(),
+            instances: view.instances,
+            rack: view.host.rack.clone(),
+            status: view.host.status,
+            blocked_ports: view.host.blocked_ports.clone(),
+            last_pillar_fetch: fetch.map(|fetch| FetchView { at: time(fetch.at), revision: fetch.revision }),
+            revision: view.host.revision,
+        }
+    }
+
+    pub(super) fn made_by(self, revision: Revision) -> Self {
+        FullHost { revision, ..self }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TeamView {
+    pub(super) name: TeamName,
+    pub(super) members: Vec<UserName>,
+    revision: Revision,
+}
+
+impl TeamView {
+    pub(super) fn new(team: Team, members: Vec<UserName>) -> Self {
+        TeamView { name: team.name, members, revision: team.revision }
+    }
+
+    pub(super) fn made_by(self, revision: Revision) -> Self {
+        TeamView { revision, ..self }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct QuotaView {
+    cluster: ClusterName,
+    pub(super) team: TeamName,
+    memory_mib: Mib,
+    used_mib: Mib,
+    revision: Revision,
+}
+
+impl QuotaView {
+    pub(super) fn new(state: &State, quota: &Quota) -> Option<Self> {
+        Some(QuotaView {
+            cluster: state.cluster(quota.cluster)?.name.clone(),
+            team: state.team(quota.team)?.name.clone(),
+            memory_mib: quota.memory,
+            used_mib: state.used(quota.cluster, quota.team),
+            revision: quota.revision,
+        })
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AuditView {
+    revision: Revision,
+    at: Option<String>,
+    actor: Principal,
+    action: String,
+    target: String,
+    detail: String,
+    request_id: Option<RequestId>,
+}
+
+impl From<Commit> for AuditView {
+    fn from(commit: Commit) -> Self {
+        AuditView {
+            revision: commit.revision,
+            at: time(commit.at),
+            actor: commit.actor,
+            action: commit.action.name.into_owned(),
+            target: commit.action.target,
+            detail: commit.action.detail,
+            request_id: commit.request,
+        }
+    }
+}
+
+/// What is left of an object that is no more.
+#[derive(Serialize)]
+pub(super) struct Gone {
+    gone: bool,
+    revision: Revision,
+}
+
+impl Gone {
+    pub(super) fn at(revision: Revision) -> Self {
+        Gone { gone: true, revision }
+    }
+}
+
+/// An object as it is now, if it still is.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Now<T> {
+    There(T),
+    Gone(Gone),
+}
+
+impl<T> Now<T> {
+    pub(super) fn new(object: Option<T>, revision: Revision) -> Self {
+        object.map_or_else(|| Now::Gone(Gone::at(revision)), Now::There)
+    }
+}

@@ -1,0 +1,174 @@
+//! `memc-portal doctor`
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::ExitCode;
+
+use memc_core::ledger::{FORMAT, State};
+use memc_core::store::{Severity, Store};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use super::places::Places;
+use super::{Failure, inspect};
+use crate::accounts::{Accounts, TokenKind};
+
+/// What was found; how many of it is wrong.
+#[derive(Default)]
+struct Report {
+    wrong: usize,
+    notes: usize,
+}
+
+impl Report {
+    fn wrong(&mut self, code: &str, message: impl std::fmt::Display) {
+        self.wrong += 1;
+        println!("WRONG     {code}: {message}");
+    }
+
+    fn note(&mut self, code: &str, message: impl std::fmt::Display) {
+        self.notes += 1;
+        println!("note      {code}: {message}");
+    }
+}
+
+pub(super) async fn run(places: &Places) -> Result<ExitCode, Failure> {
+    let mut report = Report::default();
+    println!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
+    println!("store     {}", places.store);
+    let state = if places.store_exists() {
+        let store = memc_store_sql::connect(&places.store).await?;
+        file(&places.store, &mut report).await;
+        fleet(&*store, &mut report).await
+    } else {
+        report.wrong("store.missing", "there is no such file: `memc-portal serve` creates it");
+        None
+    };
+    let url = places.accounts_url()?;
+    println!("accounts  {url}");
+    match crate::accounts::file_of(&url) {
+        Some(path) if !path.exists() => {
+            report.wrong("accounts.missing", "there is no such file: `memc-portal user add` creates it");
+        }
+        path => {
+            people(&Accounts::open(&url).await?, state.as_ref(), &mut report).await?;
+            if let Some(mode) =
+                path.and_then(|path| path.metadata().ok()).map(|it| it.permissions().mode() & 0o777)
+                && mode & 0o077 != 0
+            {
+                report.note(
+                    "accounts.mode",
+                    format_args!("others may read or write the file: chmod 600 (it is {mode:o})"),
+                );
+            }
+        }
+    }
+    println!("result    {} wrong, {} notes", report.wrong, report.notes);
+    Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the database says of itself.
+async fn file(url: &str, report: &mut Report) {
+    let Some(path) = crate::accounts::file_of(url) else {
+        return;
+    };
+    let asked = async {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let (version, journal, page): (String, String, i64) = sqlx::query_as(
+            "SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode), \
+             (SELECT page_size FROM pragma_page_size)",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        println!("sqlite    {version}, journal_mode {journal}, page_size {page}");
+        let schema: i64 =
+            sqlx::query_scalar("SELECT max(version) FROM memc_migrations").fetch_one(&mut connection).await?;
+        println!("schema    version {schema}");
+        let verdict: Vec<String> =
+            sqlx::query_scalar("PRAGMA quick_check(10)").fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(verdict)
+    };
+    match asked.await {
+        Ok(verdict) if verdict == ["ok"] => {}
+        Ok(verdict) => report.wrong("sqlite.damaged", verdict.join("; ")),
+        Err(error) => report.wrong("sqlite.unreadable", error),
+    }
+}
+
+async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
+    match store.check().await {
+        Ok(findings) => {
+            for finding in findings {
+                match finding.severity {
+                    Severity::Refuse => report.wrong(&finding.code, finding.message),
+                    Severity::Note => report.note(&finding.code, finding.message),
+                }
+            }
+        }
+        Err(error) => report.wrong("store.check", error),
+    }
+    let state = match inspect::state(store).await {
+        Ok(state) => state,
+        Err(error) => {
+            report.wrong("ledger.inconsistent", error);
+            return None;
+        }
+    };
+    let head = state.head();
+    if head.format != FORMAT {
+        report.wrong(
+            "ledger.format",
+            format_args!("the ledger has format {}, this program writes {FORMAT}", head.format),
+        );
+    }
+    match state.fleet() {
+        Some(fleet) => println!("fleet     {}, epoch {}, revision {}", fleet.id, fleet.epoch, head.revision),
+        None => report.note("fleet.new", "the ledger is empty: `memc-portal serve` founds the fleet"),
+    }
+    println!(
+        "holds     {} clusters, {} hosts, {} teams, {} caches, {} instances",
+        state.clusters().count(),
+        state.hosts().count(),
+        state.teams().count(),
+        state.caches().count(),
+        state.instances().count(),
+    );
+    for view in state.hosts().filter(|view| view.booked > view.host.memory) {
+        // Allowed when an operator took memory away: it stops growth until enough was released.
+        let name = &view.host.name;
+        report.note(
+            "host.over",
+            format_args!("{name} has {} and {} are booked", view.host.memory, view.booked),
+        );
+    }
+    Some(state)
+}
+
+async fn people(accounts: &Accounts, state: Option<&State>, report: &mut Report) -> Result<(), Failure> {
+    let (users, tokens) = (accounts.users().await?, accounts.tokens_of(None).await?);
+    let admins = users.iter().filter(|user| user.admin).count();
+    let pillar = tokens.iter().filter(|token| token.kind == TokenKind::Pillar).count();
+    println!(
+        "people    {} users, {admins} of them administrators; {} personal and {pillar} pillar tokens; schema version {}",
+        users.len(),
+        tokens.len() - pillar,
+        accounts.schema_version().await?,
+    );
+    if admins == 0 {
+        report.note(
+            "accounts.no_admin",
+            "nobody can administer: memc-portal user add NAME --admin --password-stdin",
+        );
+    }
+    let Some(state) = state else { return Ok(()) };
+    for user in users {
+        for team in user.teams.iter().filter(|team| state.team_named(team).is_none()) {
+            report.note(
+                "accounts.no_team",
+                format_args!("{} is in team {team}, which does not exist", user.name),
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! The command line: `memc-portal serve`, `user`, `token`, `doctor`.
+
+mod doctor;
+mod inspect;
+mod places;
+mod serve;
+mod token;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use places::Places;
+
+/// Self-service memcached: a portal with pages, a JSON API and the pillar for Salt.
+///
+/// Every flag can also be given as an environment variable: --public-url as MEMC_PUBLIC_URL, and so on.
+#[derive(Debug, Parser)]
+#[command(name = "memc-portal", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  A first administrator, then the portal:
+    printf %s \"$PASSWORD\" | memc-portal user add ada --admin --password-stdin --store sqlite:///var/lib/memc/memc.db
+    memc-portal serve --listen 127.0.0.1:8080 --store sqlite:///var/lib/memc/memc.db
+
+  Tokens for programs, each printed once:
+    memc-portal token create --user ada --store sqlite:///var/lib/memc/memc.db
+    memc-portal token create --pillar --store sqlite:///var/lib/memc/memc.db";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the pages, the API and the pillar.
+    Serve(serve::Serve),
+    /// Add, list and remove users, and set their passwords.
+    #[command(subcommand)]
+    User(user::User),
+    /// Make, list and revoke bearer tokens for the API and for Salt masters.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Print settings, versions and counts, and check everything; fails if something is wrong.
+    Doctor(Places),
+}
+
+/// Something that ends the program, said to people.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Run the program that the command line asks for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
+            Command::User(user) => user.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Token(token) => token.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Doctor(places) => doctor::run(&places).await,
+        }
+    });
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &Failure) -> ExitCode {
+    eprintln!("memc-portal: {error}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_flag_has_its_variable() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        check(&cli);
+    }
+
+    fn check(command: &clap::Command) {
+        for flag in command.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str()))
+        {
+            let Some(long) = flag.get_long() else { continue };
+            let variable = format!("MEMC_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(flag.get_env().and_then(|it| it.to_str()), Some(&*variable), "--{long}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+}

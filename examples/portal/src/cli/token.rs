@@ -1,0 +1,81 @@
+//! `memc-portal token …`
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
+
+use super::Failure;
+use super::places::Places;
+use crate::accounts::{TokenKind, UserName};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Make a token and print it, once: alone on its line.
+    Create(Create),
+    /// List tokens: id, what for, label, when made. The tokens themselves are kept nowhere.
+    List(Places),
+    /// Revoke a token by its id.
+    Revoke {
+        /// As `token list` shows it.
+        id: String,
+        #[command(flatten)]
+        places: Places,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    kind: Kind,
+    /// What to call it in lists.
+    #[arg(long, env = "MEMC_LABEL", value_name = "TEXT", default_value = "")]
+    label: String,
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Kind {
+    /// To act as this user through /api/v1.
+    #[arg(long, env = "MEMC_USER", value_name = "NAME")]
+    user: Option<UserName>,
+    /// For a Salt master that reads pillars.
+    #[arg(long, env = "MEMC_PILLAR", value_parser = FalseyValueParser::new())]
+    pillar: bool,
+}
+
+impl Token {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Token::Create(Create { kind, label, places }) => {
+                let accounts = places.open_accounts().await?;
+                let made = match kind.user {
+                    Some(user) => accounts.create_user_token(&user, &label).await?,
+                    None => accounts.create_pillar_token(&label).await?,
+                };
+                println!("{}", made.token);
+                Ok(())
+            }
+            Token::List(places) => {
+                for token in places.open_accounts().await?.tokens_of(None).await? {
+                    let what = match token.kind {
+                        TokenKind::User(name) => format!("user {name}"),
+                        TokenKind::Pillar => "pillar".to_owned(),
+                    };
+                    let made = jiff::Timestamp::from_second(token.created_at)?;
+                    println!("{}\t{what}\t{}\t{made}", token.id, token.label);
+                }
+                Ok(())
+            }
+            Token::Revoke { id, places } => {
+                if !places.open_accounts().await?.revoke_token(None, &id).await? {
+                    return Err(
+                        format!("there is no token {id:?}: `memc-portal token list` shows them").into()
+                    );
+                }
+                println!("{id} is revoked");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Refusals in people's words: by what they are, never by the core's own English sentence.
+
+use memc_core::fleet::SubmitError;
+use memc_core::ledger::{Blocker, Object, Refusal};
+use memc_core::model::Mib;
+
+use crate::locale::{Text, text};
+
+/// Why a command was not carried out.
+pub(super) fn submit_error(error: &SubmitError) -> Text {
+    match error {
+        SubmitError::Refused(refusal) => self::refusal(refusal),
+        SubmitError::Unavailable(_) => text("submit-unavailable"),
+        SubmitError::OutcomeUnknown => text("submit-outcome-unknown"),
+        SubmitError::Busy => text("submit-busy"),
+        SubmitError::Closed => text("submit-unavailable"),
+        _ => text("submit-internal"),
+    }
+}
+
+/// Why not, and what would be possible instead.
+pub(super) fn refusal(refusal: &Refusal) -> Text {
+    match refusal {
+        Refusal::NotFound { object, name } => match object {
+            Object::Cluster => text("refusal-no-cluster").arg("name", name),
+            Object::Host => text("refusal-no-host").arg("name", name),
+            Object::Team => text("refusal-no-team").arg("name", name),
+            Object::Cache => text("refusal-no-cache").arg("name", name),
+            Object::Instance => text("refusal-no-instance").arg("name", name),
+        },
+        Refusal::NameTaken { releasing: true, name, .. } => text("refusal-name-releasing").arg("name", name),
+        Refusal::NameTaken { name, .. } => text("refusal-name-taken").arg("name", name),
+        Refusal::InUse { object, name, .. } => match object {
+            Object::Cluster => text("refusal-cluster-in-use").arg("name", name),
+            Object::Team => text("refusal-team-in-use").arg("name", name),
+            _ => text("refusal-host-in-use").arg("name", name),
+        },
+        Refusal::NoRoom { cluster, memory, instances, blocker, largest } => {
+            let why = match blocker {
+                Blocker::Memory => text("refusal-no-memory"),
+                Blocker::Ports => text("refusal-no-ports"),
+                Blocker::Hosts => text("refusal-no-hosts").arg("instances", instances),
+            };
+            let why = why.arg("cluster", cluster.as_str()).arg("memory", memory).arg("todo", todo(*largest));
+            match blocker {
+                Blocker::Hosts => why,
+                _ => why.arg("instances", instances),
+            }
+        }
+        Refusal::QuotaExceeded { team, cluster, limit, used, asked, largest } => text("refusal-quota")
+            .arg("team", team.as_str())
+            .arg("cluster", cluster.as_str())
+            .arg("limit", limit)
+            .arg("used", used)
+            .arg("asked", asked)
+            .arg("todo", todo(*largest)),
+        Refusal::OutOfRange { value, .. } => text("refusal-out-of-range").arg("value", value),
+        Refusal::Releasing { name, .. } => text("refusal-releasing").arg("name", name.as_str()),
+        Refusal::NotReleasing { name } => text("refusal-not-releasing").arg("name", name),
+        Refusal::RequestIdReused => text("refusal-request-id-reused"),
+        Refusal::Outdated => text("refusal-outdated"),
+        _ => text("refusal-other"),
+    }
+}
+
+fn todo(largest: Mib) -> Text {
+    match largest {
+        Mib::ZERO => text("refusal-nothing-fits"),
+        largest => text("refusal-largest").arg("size", largest),
+    }
+}
+
+/// The field that a refusal is about, if it is one: where its message is shown.
+pub(super) fn field_of(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NameTaken { .. } => Some("name"),
+        Refusal::OutOfRange { field: "address", .. } => Some("address"),
+        Refusal::OutOfRange { field: "memory_mib", .. } => Some("memory_mib"),
+        Refusal::OutOfRange { field: "instances", .. } => Some("instances"),
+        Refusal::OutOfRange { field: "last_port", .. } => Some("last_port"),
+        _ => None,
+    }
+}

@@ -1,0 +1,102 @@
+//! What administrators do, and everyone in their own account.
+
+use axum::http::StatusCode;
+use memc_core::model::Policy;
+
+use crate::portal::{PASSWORD, Portal};
+
+#[tokio::test]
+async fn administration() {
+    let portal = Portal::new().await;
+    let ada = portal.login("ada").await;
+    let form = ada.get("/admin/clusters/new").await.body;
+    let filled: Vec<(String, String)> = form
+        .split("<input class=\"number\"")
+        .skip(1)
+        .map(|tag| {
+            let value = |name: &str| {
+                tag.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+            };
+            (value("name"), value("value"))
+        })
+        .collect();
+    let mut fields: Vec<(&str, &str)> =
+        filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    fields.push(("name", "batch"));
+    let created = ada.fill_in("/admin/clusters/new", "/admin/clusters/new", &fields).await;
+    assert_eq!(created.location, "/admin/clusters?done=added", "{}", created.body);
+    let policy =
+        portal.fleet.read(|state| state.cluster_named(&"batch".parse().unwrap()).unwrap().policy.clone());
+    assert_eq!(policy, Policy::default(), "the form is filled in with the defaults");
+
+    let host = [
+        ("name", "M1"),
+        ("cluster", "batch"),
+        ("address", "10.0.0.9"),
+        ("memory_mib", "512"),
+        ("blocked_ports", "11300, 11301"),
+    ];
+    let taken = ada.fill_in("/admin/hosts/new", "/admin/hosts/new", &host).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT);
+    assert!(
+        taken.body.contains("m1 exists already") && taken.body.contains("value=\"11300, 11301\""),
+        "{}",
+        taken.body
+    );
+    let host: Vec<_> = [("name", "b1")].into_iter().chain(host.into_iter().skip(1)).collect();
+    assert_eq!(
+        ada.fill_in("/admin/hosts/new", "/admin/hosts/new", &host).await.location,
+        "/admin/hosts?done=added"
+    );
+    ada.fill_in("/admin/hosts/b1", "/admin/hosts/b1/cordon", &[]).await;
+    assert!(ada.get("/admin/hosts/b1").await.body.contains("Cordoned"));
+    let in_use = ada.fill_in("/admin/clusters/batch/remove", "/admin/clusters/batch/remove", &[]).await;
+    assert_eq!(in_use.status, StatusCode::CONFLICT);
+    assert!(in_use.body.contains("still has hosts or caches"));
+    let removed = ada.fill_in("/admin/hosts/b1/remove", "/admin/hosts/b1/remove", &[]).await;
+    assert_eq!(removed.location, "/admin/hosts?done=removed");
+
+    let user = [("name", "new.one"), ("password", "long enough")];
+    assert_eq!(ada.fill_in("/admin/users", "/admin/users", &user).await.location, "/admin/users?done=added");
+    let short = ada.fill_in("/admin/users", "/admin/users", &[("name", "x"), ("password", "short")]).await;
+    assert!(short.status == StatusCode::UNPROCESSABLE_ENTITY && !short.body.contains("short\""));
+    ada.fill_in("/admin/teams", "/admin/teams", &[("name", "search")]).await;
+    ada.fill_in("/admin/teams/search", "/admin/teams/search/members", &[("user", "new.one")]).await;
+    let quota = [("cluster", "web"), ("memory_mib", "256")];
+    let set = ada.fill_in("/admin/teams/search", "/admin/teams/search/quotas", &quota).await;
+    assert_eq!(set.location, "/admin/teams/search?done=saved", "{}", set.body);
+    let page = ada.get("/admin/teams/search").await.body;
+    assert!(page.contains("new.one") && page.contains("0\u{a0}MiB of 256\u{a0}MiB used"), "{page}");
+    ada.fill_in("/admin/teams/search", "/admin/teams/search/members/new.one/remove", &[]).await;
+    assert!(portal.accounts.members_of(&"search".parse().unwrap()).await.unwrap().is_empty());
+    ada.fill_in("/admin/teams/search/remove", "/admin/teams/search/remove", &[]).await;
+    assert_eq!(ada.get("/admin/teams/search").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn my_account() {
+    let portal = Portal::new().await;
+    let lin = portal.login("lin").await;
+    let made = lin.fill_in("/account", "/account/tokens", &[("label", "nightly")]).await;
+    let token = made.body.split("memcu_").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert!(portal.accounts.user_of_token(&format!("memcu_{token}")).await.unwrap().is_some());
+    let page = lin.get("/account").await.body;
+    assert!(page.contains("nightly") && !page.contains(&token), "a token is shown once");
+    let action =
+        page.split("action=\"/account/tokens/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let revoked = lin.fill_in("/account", &format!("/account/tokens/{action}"), &[]).await;
+    assert_eq!(revoked.location, "/account?done=revoked");
+    assert!(portal.accounts.user_of_token(&format!("memcu_{token}")).await.unwrap().is_none());
+
+    let fields =
+        [("old_password", "wrong"), ("new_password", "a new one"), ("new_password_again", "a new one")];
+    let wrong = lin.fill_in("/account", "/account/password", &fields).await;
+    assert!(
+        wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.body.contains("not your current password")
+    );
+    let fields =
+        [("old_password", PASSWORD), ("new_password", "a new one"), ("new_password_again", "a new one")];
+    let changed = lin.fill_in("/account", "/account/password", &fields).await;
+    assert_eq!(changed.location, "/account?done=password", "{}", changed.body);
+    assert_eq!(lin.get("/account").await.status, StatusCode::SEE_OTHER, "older sessions have ended");
+}

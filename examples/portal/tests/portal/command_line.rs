@@ -1,0 +1,167 @@
+//! The command line, as an operator uses it.
+
+use crate::program::{Served, api, memc_portal, request, run, store_in, succeed};
+
+#[test]
+fn users_and_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    let output =
+        run(&["user", "add", "ada", "--admin", "--password-stdin", "--store", store], "correct horse\n");
+    assert!(output.status.success());
+    assert!(directory.path().join("memc.accounts.db").exists());
+    assert!(!directory.path().join("memc.db").exists(), "adding a user does not make a fleet");
+    let output = run(
+        &["user", "add", "li", "--team", "shop", "--team", "ads", "--password-stdin", "--store", store],
+        "correct horse",
+    );
+    assert!(output.status.success());
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(warnings.contains("no team shop yet") && warnings.contains("no team ads yet"), "{warnings}");
+    assert_eq!(succeed(&["user", "list", "--store", store], ""), "ada\tadmin\t\nli\tmember\tads,shop\n");
+    succeed(&["user", "passwd", "li", "--password-stdin", "--store", store], "another horse\r\n");
+
+    let token = succeed(&["token", "create", "--user", "li", "--label", "laptop", "--store", store], "");
+    assert!(token.starts_with("memcu_") && token.len() == "memcu_\n".len() + 64, "{token:?}");
+    let token = succeed(&["token", "create", "--pillar", "--store", store], "");
+    assert!(token.starts_with("memcp_"), "{token:?}");
+    let list = succeed(&["token", "list", "--store", store], "");
+    assert_eq!(list.lines().count(), 2);
+    let id = list.lines().find(|line| line.contains("laptop")).unwrap().split('\t').next().unwrap();
+    succeed(&["token", "revoke", id, "--store", store], "");
+    assert!(!succeed(&["token", "list", "--store", store], "").contains("laptop"));
+
+    succeed(&["user", "remove", "li", "--store", store], "");
+    let output = run(&["user", "remove", "ada", "--store", store], "");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no administrator"));
+}
+
+#[test]
+fn mistakes_are_told_in_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    succeed(&["user", "add", "ada", "--password-stdin", "--store", store], "correct horse");
+    let nowhere = format!("sqlite://{}/no/such/memc.db", directory.path().display());
+    let cases: &[(&[&str], &str, &str)] = &[
+        (
+            &["user", "add", "ada", "--password-stdin", "--store", store],
+            "correct horse",
+            "there is a user ada",
+        ),
+        (&["user", "add", "li", "--password-stdin", "--store", store], "short", "from 8 to 1024 bytes"),
+        (&["user", "add", "Li", "--password-stdin", "--store", store], "correct horse", "no user name"),
+        (&["user", "add", "li", "--store", store], "", "--password-stdin"),
+        (&["user", "remove", "li", "--store", store], "", "there is no user li"),
+        (&["user", "list"], "", "--store"),
+        (&["user", "list", "--store", "postgres://db/memc"], "", "--accounts"),
+        (&["user", "list", "--store", &nowhere], "", "No such file or directory"),
+        (&["token", "create", "--user", "li", "--store", store], "", "there is no user li"),
+        (&["token", "create", "--store", store], "", "--user <NAME>|--pillar"),
+        (&["token", "create", "--user", "ada", "--pillar", "--store", store], "", "cannot be used with"),
+        (&["token", "revoke", "x", "--store", store], "", "there is no token"),
+        (&["serve", "--store", store, "--listen", "127.0.0.1"], "", "--listen"),
+        (&["serve", "--store", store, "--listen", "0.0.0.0:0", "--pillar-auth", "none"], "", "--pillar-open"),
+        (&["serve", "--store", store, "--listen", "127.0.0.1:0", "--log", "x=y=z"], "", "--log"),
+        (&["serve", "--store", store, "--public-url", "x"], "", "https://"),
+        (&["serve", "--store", &nowhere, "--listen", "127.0.0.1:0"], "", "memc.accounts.db"),
+        (&["doctor", "--store", &nowhere], "", ""),
+    ];
+    for (arguments, input, part) in cases {
+        let output = run(arguments, input);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(errors.contains(part), "{arguments:?}: {errors}");
+        assert!(
+            !errors.contains("panicked") && !errors.contains("RUST_BACKTRACE"),
+            "{arguments:?}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn every_flag_can_be_a_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    succeed(&["user", "add", "ada", "--password-stdin", "--store", &store], "correct horse");
+    let elsewhere = format!("sqlite://{}/people.db", directory.path().display());
+    let output = memc_portal().args(["user", "list"]).env("MEMC_STORE", &store).output().unwrap();
+    assert_eq!(output.stdout, b"ada\tmember\t\n");
+    let output = memc_portal()
+        .args(["user", "list"])
+        .envs([("MEMC_STORE", &store), ("MEMC_ACCOUNTS", &elsewhere)])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"");
+    assert!(directory.path().join("people.db").exists());
+}
+
+#[test]
+fn help_has_examples() {
+    let help = succeed(&["--help"], "");
+    assert!(help.contains("Examples:") && help.contains("user add ada --admin --password-stdin"), "{help}");
+    assert!(succeed(&["serve", "--help"], "").contains("MEMC_PILLAR_AUTH"));
+    assert!(succeed(&["--version"], "").starts_with("memc-portal "));
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    let missing = run(&["doctor", "--store", store], "");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(!directory.path().join("memc.db").exists(), "looking creates nothing");
+
+    succeed(&["user", "add", "ada", "--admin", "--password-stdin", "--store", store], "correct horse");
+    let token = succeed(&["token", "create", "--user", "ada", "--store", store], "");
+    let served = Served::start(store, &["--no-observe"]);
+    let team = serde_json::json!({"name": "shop"});
+    assert_eq!(api(&served.address, token.trim(), "POST", "/teams", "", &team).await.unwrap().0, 201);
+    let report = succeed(&["doctor", "--store", store], "");
+    for part in [
+        "memc-portal 0.",
+        "sqlite    3.",
+        "journal_mode wal",
+        "schema    version 1",
+        "1 teams",
+        "1 users",
+        "0 wrong",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    stop(served);
+
+    // All pages but the first are no pages.
+    let path = directory.path().join("memc.db");
+    for log in ["memc.db-wal", "memc.db-shm"] {
+        let _ = std::fs::remove_file(directory.path().join(log));
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.iter_mut().skip(4096).for_each(|byte| *byte = 0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let broken = run(&["doctor", "--store", store], "");
+    assert_eq!(broken.status.code(), Some(1), "{}", String::from_utf8_lossy(&broken.stdout));
+    assert!(!String::from_utf8_lossy(&broken.stderr).contains("panicked"));
+}
+
+#[tokio::test]
+async fn serving_and_stopping() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    let served = Served::start(store, &["--pillar-auth", "none"]);
+    let get = async |path: &'static str| request(&served.address, "GET", path, &[], "").await.unwrap();
+    assert_eq!(get("/healthz").await.0, 200);
+    assert_eq!(get("/readyz").await.0, 200);
+    assert_eq!(get("/salt/pillar/m1").await.0, 404);
+    assert_eq!(get("/api/v1/caches").await.0, 401);
+    let in_use = run(&["serve", "--listen", &served.address, "--store", store], "");
+    assert!(String::from_utf8(in_use.stderr).unwrap().contains("cannot listen on"));
+    stop(served);
+}
+
+/// As an operator stops it: it ends by itself, and successfully.
+fn stop(mut served: Served) {
+    let id = served.child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(served.child.wait().unwrap().success());
+}
