@@ -126,7 +126,7 @@ impl Random {
         match self.below(40) {
             0 => Command::Found { id: uuid::Uuid::from_u128(7) },
             1 | 2 => Command::CreateCluster { name: self.cluster(), spec: self.cluster_spec() },
-            3 => Command::ChangeCluster { name: self.cluster(), spec: self.cluster_spec() },
+            3 => Command::ChangeCluster { name: self.cluster(), patch: self.cluster_spec().into() },
             4 => Command::RemoveCluster { name: self.cluster() },
             5..=8 => {
                 let spec = HostSpec {

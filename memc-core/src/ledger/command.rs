@@ -40,12 +40,12 @@ pub enum Command {
         /// Ports and rules.
         spec: ClusterSpec,
     },
-    /// Replace a cluster's ports and rules. What is booked already stays booked as it is.
+    /// Change a cluster's ports and rules. What is booked already stays booked as it is.
     ChangeCluster {
         /// Which.
         name: ClusterName,
-        /// Ports and rules from now on.
-        spec: ClusterSpec,
+        /// What is to be different.
+        patch: ClusterPatch,
     },
     /// Remove a cluster that has no hosts and no caches; its quotas go with it.
     RemoveCluster {
@@ -189,6 +189,29 @@ pub struct ClusterSpec {
     pub ports: PortRange,
     /// Its rules.
     pub policy: Policy,
+}
+
+/// What is to be different about a cluster; what it does not name stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ClusterPatch {
+    /// Another first port.
+    pub first_port: Option<Port>,
+    /// Another last port.
+    pub last_port: Option<Port>,
+    /// Fields of [`Policy`], in its JSON form, that are to have other values; of its `overhead` as well.
+    pub policy: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<ClusterSpec> for ClusterPatch {
+    /// The patch that makes any cluster this.
+    fn from(spec: ClusterSpec) -> Self {
+        let policy = match serde_json::to_value(spec.policy) {
+            Ok(serde_json::Value::Object(fields)) => fields,
+            // A policy is an object of numbers.
+            _ => serde_json::Map::new(),
+        };
+        ClusterPatch { first_port: Some(spec.ports.first), last_port: Some(spec.ports.last), policy }
+    }
 }
 
 /// What a new host is.

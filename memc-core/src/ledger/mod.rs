@@ -7,7 +7,7 @@ mod decide;
 mod refusal;
 mod state;
 
-pub use command::{ClusterSpec, Command, HostPatch, HostSpec, Order, Seen};
+pub use command::{ClusterPatch, ClusterSpec, Command, HostPatch, HostSpec, Order, Seen};
 pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
 pub use decide::{Decision, decide};
 pub use refusal::{Blocker, Object, Refusal};

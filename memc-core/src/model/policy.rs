@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Mib, Port};
 
@@ -73,6 +74,23 @@ impl Policy {
     #[must_use]
     pub fn cool_down(&self) -> Duration {
         Duration::from_secs(self.cool_down_seconds)
+    }
+
+    /// The same with other values for these fields, which are as in its JSON form. [`Policy::flaw`] judges the result.
+    ///
+    /// # Errors
+    /// A sentence for people, if a field is not one of a policy or has a value of another type.
+    pub fn with(&self, fields: &Map<String, Value>) -> Result<Policy, String> {
+        let mut whole = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        for (field, value) in fields {
+            match (whole.get_mut(field), value) {
+                (Some(Value::Object(inner)), Value::Object(values)) => {
+                    inner.extend(values.iter().map(|(field, value)| (field.clone(), value.clone())));
+                }
+                _ => whole[field.as_str()] = value.clone(),
+            }
+        }
+        serde_json::from_value(whole).map_err(|error| error.to_string())
     }
 
     /// What is wrong with it, in a sentence for people; `None` if nothing is.
@@ -165,6 +183,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_policy_changes_only_where_it_says() {
+        let fields = |json: &str| serde_json::from_str(json).unwrap();
+        let after =
+            Policy::default().with(&fields(r#"{"max_instances": 3, "overhead": {"percent": 20}}"#)).unwrap();
+        assert_eq!((after.max_instances, after.overhead.percent), (3, 20));
+        let overhead = Overhead { percent: 20, ..Overhead::default() };
+        assert_eq!(after, Policy { max_instances: 3, overhead, ..Policy::default() });
+        for bad in
+            [r#"{"max": 3}"#, r#"{"max_instances": "3"}"#, r#"{"overhead": 3}"#, r#"{"max_instances": -1}"#]
+        {
+            assert!(Policy::default().with(&fields(bad)).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_default_booking_covers_what_was_measured() {

@@ -1,6 +1,6 @@
 //! Every rule of a fleet, one by one.
 
-use memc_core::ledger::{Blocker, Command, HostPatch, Order, Refusal, Seen};
+use memc_core::ledger::{Blocker, ClusterPatch, Command, HostPatch, Order, Refusal, Seen};
 use memc_core::model::*;
 use memc_core::pillar::document;
 
@@ -127,6 +127,24 @@ fn the_largest_fit_of_a_refusal_fits() {
             world.ok(Command::StateStopped { team: name("shop"), name: name("a"), index, reason });
         }
     }
+}
+
+#[test]
+fn changes_of_a_cluster_add_up() {
+    let mut world = World::new(plain(), 10_000);
+    let change = |json: serde_json::Value, last_port| Command::ChangeCluster {
+        name: name("web"),
+        patch: ClusterPatch { policy: json.as_object().unwrap().clone(), last_port, first_port: None },
+    };
+    world.ok(change(serde_json::json!({"max_instances": 3}), None));
+    world.ok(change(serde_json::json!({"max_connections": 100}), Some(port(11300))));
+    let cluster = world.state.clusters().next().unwrap();
+    assert_eq!((cluster.policy.max_instances, cluster.policy.max_connections), (3, 100));
+    assert_eq!((cluster.ports.first, cluster.ports.last), (port(11211), port(11300)));
+    for bad in [serde_json::json!({"max_instances": 0}), serde_json::json!({"colour": 1})] {
+        assert_eq!(world.refused(change(bad, None)).code(), "out_of_range");
+    }
+    assert_eq!(world.refused(change(serde_json::json!({}), Some(port(11210)))).code(), "out_of_range");
 }
 
 #[test]
@@ -341,7 +359,7 @@ fn the_same_request_id_gets_the_same_receipt() {
 fn the_seeds_own_case() {
     let mut world = World::new(Policy::default(), 10_000);
     let spec = spec(11210, 11999, Policy::default());
-    world.ok(Command::ChangeCluster { name: name("web"), spec });
+    world.ok(Command::ChangeCluster { name: name("web"), patch: spec.into() });
     world.ok(add_host("m1.example.com", 4096, None));
     for (cache, size) in [("a", 12), ("b", 22), ("c", 33)] {
         world.ok(allocate(cache, size, 1));

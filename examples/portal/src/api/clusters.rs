@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use memc_core::ledger::{ClusterSpec, Command, Receipt};
+use memc_core::ledger::{ClusterPatch, ClusterSpec, Command, Receipt};
 use memc_core::model::{Cluster, ClusterName, Key, Policy, Port, PortRange};
 use serde::Deserialize;
 use serde_json::Value;
@@ -97,7 +97,8 @@ pub(super) struct ChangedCluster {
     first_port: Option<Port>,
     last_port: Option<Port>,
     /// Only the fields that are to be different.
-    policy: Option<serde_json::Map<String, Value>>,
+    #[serde(default)]
+    policy: serde_json::Map<String, Value>,
 }
 
 pub(super) async fn change(
@@ -108,35 +109,10 @@ pub(super) async fn change(
 ) -> Result<Answer<Now<ClusterView>>, Problem> {
     caller.require_admin()?;
     let Body(changed) = body?;
-    // The change is laid over what is there now, so that has to be current.
-    if let Err(error) = app.fleet.refresh().await {
-        tracing::warn!(%error, "a change met a store that is away");
-        return Err(Problem::unavailable("nothing was changed, the store is away: try again"));
-    }
-    let before = app.fleet.read(|state| state.cluster_named(&name).cloned()).ok_or_else(|| unknown(&name))?;
-    let ports = PortRange {
-        first: changed.first_port.unwrap_or(before.ports.first),
-        last: changed.last_port.unwrap_or(before.ports.last),
-    };
-    let policy = match changed.policy {
-        Some(fields) => laid_over(&before.policy, fields)?,
-        None => before.policy,
-    };
-    let command = Command::ChangeCluster { name, spec: ClusterSpec { ports, policy } };
+    let ChangedCluster { first_port, last_port, policy } = changed;
+    let command = Command::ChangeCluster { name, patch: ClusterPatch { first_port, last_port, policy } };
     let receipt = caller.submit(&app, command).await?;
     Ok(Answer::ok(Now::new(subject(&app, &receipt), receipt.revision)))
-}
-
-fn laid_over(policy: &Policy, fields: serde_json::Map<String, Value>) -> Result<Policy, Problem> {
-    let invalid = |error: serde_json::Error| Problem::invalid(format!("policy: {error}"));
-    let mut whole = serde_json::to_value(policy).map_err(invalid)?;
-    for (field, value) in fields {
-        match (whole.get_mut(&field), value) {
-            (Some(Value::Object(inner)), Value::Object(values)) => inner.extend(values),
-            (_, value) => whole[field] = value,
-        }
-    }
-    serde_json::from_value(whole).map_err(invalid)
 }
 
 pub(super) async fn remove(
@@ -147,25 +123,4 @@ pub(super) async fn remove(
     caller.require_admin()?;
     caller.submit(&app, Command::RemoveCluster { name }).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_policy_changes_only_where_it_says() {
-        let Value::Object(fields) = json!({"max_instances": 3, "overhead": {"percent": 20}}) else {
-            panic!()
-        };
-        let after = laid_over(&Policy::default(), fields).unwrap();
-        assert_eq!(after.max_instances, 3);
-        assert_eq!(after.overhead.percent, 20);
-        assert_eq!(after.overhead.floor_mib, Policy::default().overhead.floor_mib);
-        assert_eq!(after.max_connections, Policy::default().max_connections);
-        let Value::Object(unknown) = json!({"max": 3}) else { panic!() };
-        assert_eq!(laid_over(&Policy::default(), unknown).unwrap_err().code, "invalid_value");
-    }
 }

@@ -87,7 +87,7 @@ impl<'a> Draft<'a> {
         match &order.command {
             Command::Found { id } => self.found(*id),
             Command::CreateCluster { name, spec } => self.create_cluster(name, spec),
-            Command::ChangeCluster { name, spec } => self.change_cluster(name, spec),
+            Command::ChangeCluster { name, patch } => self.change_cluster(name, patch),
             Command::RemoveCluster { name } => self.remove_cluster(name),
             Command::AddHost { name, spec } => self.add_host(name, spec),
             Command::ChangeHost { name, patch } => self.change_host(name, patch),

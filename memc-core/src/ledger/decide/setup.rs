@@ -1,8 +1,10 @@
 //! Clusters, teams and quotas.
 
 use super::{Draft, Outcome, out_of_range};
-use crate::ledger::{ClusterSpec, Object, Refusal};
-use crate::model::{Cluster, ClusterId, ClusterName, Key, Mib, Quota, Record, Team, TeamId, TeamName};
+use crate::ledger::{ClusterPatch, ClusterSpec, Object, Refusal};
+use crate::model::{
+    Cluster, ClusterId, ClusterName, Key, Mib, PortRange, Quota, Record, Team, TeamId, TeamName,
+};
 
 impl Draft<'_> {
     pub(super) fn create_cluster(
@@ -20,21 +22,27 @@ impl Draft<'_> {
         }
         let id = ClusterId::new(self.fresh_id());
         self.put_cluster(id, name, spec);
-        Ok(self.done("cluster.create", target(name), ports(spec), Key::Cluster { id }))
+        Ok(self.done("cluster.create", target(name), ports_of(spec), Key::Cluster { id }))
     }
 
     pub(super) fn change_cluster(
         mut self,
         name: &ClusterName,
-        spec: &ClusterSpec,
+        patch: &ClusterPatch,
     ) -> Result<Outcome, Refusal> {
-        check(spec)?;
         let cluster = self.cluster(name)?;
         let id = cluster.id;
+        let ports = PortRange {
+            first: patch.first_port.unwrap_or(cluster.ports.first),
+            last: patch.last_port.unwrap_or(cluster.ports.last),
+        };
+        let policy = cluster.policy.with(&patch.policy).map_err(|why| invalid_policy(&why))?;
+        let spec = ClusterSpec { ports, policy };
+        check(&spec)?;
         if cluster.ports != spec.ports || cluster.policy != spec.policy {
-            self.put_cluster(id, name, spec);
+            self.put_cluster(id, name, &spec);
         }
-        Ok(self.done("cluster.change", target(name), ports(spec), Key::Cluster { id }))
+        Ok(self.done("cluster.change", target(name), ports_of(&spec), Key::Cluster { id }))
     }
 
     fn put_cluster(&mut self, id: ClusterId, name: &ClusterName, spec: &ClusterSpec) {
@@ -118,16 +126,17 @@ fn check(spec: &ClusterSpec) -> Result<(), Refusal> {
             format!("at least first_port, {}", spec.ports.first),
         ));
     }
-    match spec.policy.flaw() {
-        Some(flaw) => Err(out_of_range("policy", "not valid", format!("within its ranges: {flaw}"))),
-        None => Ok(()),
-    }
+    spec.policy.flaw().map_or(Ok(()), |flaw| Err(invalid_policy(flaw)))
+}
+
+fn invalid_policy(why: &str) -> Refusal {
+    out_of_range("policy", "not valid", format!("within its ranges: {why}"))
 }
 
 fn target(name: &ClusterName) -> String {
     format!("cluster:{name}")
 }
 
-fn ports(spec: &ClusterSpec) -> String {
+fn ports_of(spec: &ClusterSpec) -> String {
     format!("ports {} to {}", spec.ports.first, spec.ports.last)
 }

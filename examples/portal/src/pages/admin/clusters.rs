@@ -213,7 +213,9 @@ pub(in crate::pages) async fn change(
     let Some(spec) = spec(&mut form, Some(&cluster.policy)) else {
         return show(&member, INVALID, Some(&name), form);
     };
-    match carry_out(&member, &mut form, Command::ChangeCluster { name: name.clone(), spec }).await {
+    match carry_out(&member, &mut form, Command::ChangeCluster { name: name.clone(), patch: spec.into() })
+        .await
+    {
         Ok(()) => go(&format!("/admin/clusters/{name}?done=saved")),
         Err(status) => show(&member, status, Some(&name), form),
     }
