@@ -4,64 +4,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use memc_core::Fleet;
 use memc_core::fleet::Options;
-use memc_core::ledger::{ClusterSpec, Command, Commit, Head, HostSpec, Order};
-use memc_core::model::{Mib, Policy, Port, PortRange, Revision};
-use memc_core::store::{Decide, Finding, Load, MemoryStore, StoreError, TurnError};
-use memc_core::{Fleet, Store};
+use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
+use memc_core::model::{Mib, Policy, Port, PortRange};
+use memc_core::store::{Fault, FaultyStore};
 use memc_pillar_http::{Access, Fetches, Tokens, router};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const OLD: &str = "an old token of 24 chars";
 const NEW: &str = "a new token, in use as well";
-
-/// A store that can go away.
-#[derive(Debug, Default)]
-struct Switched {
-    inner: MemoryStore,
-    away: AtomicBool,
-}
-
-impl Switched {
-    fn inner(&self) -> Result<&MemoryStore, StoreError> {
-        match self.away.load(Ordering::SeqCst) {
-            true => Err(StoreError::unavailable("test", "told to be away")),
-            false => Ok(&self.inner),
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Switched {
-    async fn head(&self) -> Result<Head, StoreError> {
-        self.inner()?.head().await
-    }
-    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
-        self.inner()?.load(into).await
-    }
-    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
-        self.inner()?.commits(after, limit).await
-    }
-    async fn history(
-        &self,
-        target: Option<&str>,
-        before: Revision,
-        limit: usize,
-    ) -> Result<Vec<Commit>, StoreError> {
-        self.inner()?.history(target, before, limit).await
-    }
-    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
-        self.inner()?.turn(at, by).await
-    }
-    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
-        Ok(Vec::new())
-    }
-}
 
 struct Answer {
     status: u16,
@@ -90,7 +45,7 @@ async fn get(address: SocketAddr, path: &str, token: Option<&str>) -> Answer {
 struct Served {
     address: SocketAddr,
     fleet: Fleet,
-    store: Arc<Switched>,
+    store: Arc<FaultyStore>,
     fetches: Fetches,
 }
 
@@ -106,7 +61,7 @@ fn allocate(cache: &str, memory: u64) -> Command {
 
 /// A fleet with one host that holds 11210, 11211, 11212 with 12, 22, 33 MiB, served under `/salt`.
 async fn serve(access: impl FnOnce(SocketAddr) -> Access) -> Served {
-    let store = Arc::new(Switched::default());
+    let store = Arc::new(FaultyStore::default());
     let options = Options { poll: Duration::from_secs(3600), ..Options::default() };
     let fleet = Fleet::open(store.clone(), options).await.unwrap();
     let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11999).unwrap() };
@@ -211,7 +166,7 @@ async fn an_unknown_minion_is_404_and_never_an_empty_200() {
 #[tokio::test]
 async fn while_the_store_is_away_known_hosts_are_answered_and_marked() {
     let served = with_tokens().await;
-    served.store.away.store(true, Ordering::SeqCst);
+    served.store.be(Fault::Away);
     let known = get(served.address, "/salt/pillar/m1.example.com", Some(OLD)).await;
     assert_eq!((known.status, known.json()["memc_meta"]["stale"].as_bool()), (200, Some(true)));
     assert!(known.head.contains("memc-stale: true"));
@@ -219,7 +174,7 @@ async fn while_the_store_is_away_known_hosts_are_answered_and_marked() {
     let unknown = get(served.address, "/salt/pillar/new.example.com", Some(OLD)).await;
     assert_eq!((unknown.status, unknown.json()["code"].as_str()), (503, Some("store_unavailable")));
     assert!(unknown.head.contains("retry-after: "));
-    served.store.away.store(false, Ordering::SeqCst);
+    served.store.be(Fault::None);
     let again = get(served.address, "/salt/pillar/m1.example.com", Some(OLD)).await;
     assert_eq!(again.json()["memc_meta"]["stale"], false);
     drop(served.fleet);

@@ -156,7 +156,7 @@ async fn found(fleet: &Fleet) {
     for host in 1..=HOSTS {
         let spec = HostSpec {
             cluster: cluster.clone(),
-            address: IpAddr::from([10, 0, 0, host]),
+            address: IpAddr::from([127, 0, 0, host]),
             memory: Mib::MAX_HOST,
             rack: None,
             blocked_ports: BTreeSet::new(),

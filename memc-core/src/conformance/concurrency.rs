@@ -185,7 +185,7 @@ async fn prepare(fleet: &Fleet) {
     for host in 1..=4 {
         let spec = HostSpec {
             cluster: cluster.clone(),
-            address: std::net::IpAddr::from([10, 0, 0, host]),
+            address: std::net::IpAddr::from([127, 0, 0, host]),
             memory: Mib::new(5 * (8 + 24 + 16)).unwrap(),
             rack: None,
             blocked_ports: BTreeSet::new(),

@@ -131,7 +131,7 @@ impl Random {
             5..=8 => {
                 let spec = HostSpec {
                     cluster: self.cluster(),
-                    address: IpAddr::from([10, 0, 0, self.below(256) as u8]),
+                    address: IpAddr::from([127, 0, 0, self.below(256) as u8]),
                     memory: self.mib(2000),
                     rack: (self.below(2) == 0).then(|| Rack::new("r1").unwrap()),
                     blocked_ports: self.blocked(),

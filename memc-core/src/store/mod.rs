@@ -4,6 +4,8 @@
 //! to. A store has one hard thing to do, and it is small: see [`Store::turn`].
 
 mod error;
+#[cfg(feature = "conformance")]
+mod faulty;
 mod memory;
 
 use std::fmt::Debug;
@@ -12,6 +14,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 pub use error::{StoreError, TurnError};
+#[cfg(feature = "conformance")]
+pub use faulty::{Fault, FaultyStore};
 pub use memory::MemoryStore;
 
 use crate::ledger::{Commit, Head};

@@ -32,7 +32,7 @@ async fn administration() {
     let host = [
         ("name", "M1"),
         ("cluster", "batch"),
-        ("address", "10.0.0.9"),
+        ("address", "127.0.0.9"),
         ("memory_mib", "512"),
         ("blocked_ports", "11300, 11301"),
     ];

@@ -32,8 +32,8 @@ async fn a_cache_from_wish_to_release() {
         (StatusCode::SEE_OTHER, "/caches/shop/sessions?done=created")
     );
     let page = lin.get(&created.location).await;
-    assert!(page.body.contains("10.0.0.1:11210\n10.0.0.2:11210"), "{}", page.body);
-    assert!(page.body.contains("telnet 10.0.0.1 11210"));
+    assert!(page.body.contains("127.0.0.1:11210\n127.0.0.2:11210"), "{}", page.body);
+    assert!(page.body.contains("telnet 127.0.0.1 11210"));
     assert!(page.body.contains("Waiting for host m1 to fetch its pillar"));
     assert!(
         page.body.contains("http-equiv=\"refresh\""),

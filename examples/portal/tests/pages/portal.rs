@@ -75,7 +75,7 @@ impl Portal {
         for number in 1..=2_u8 {
             let spec = HostSpec {
                 cluster: "web".parse().unwrap(),
-                address: [10, 0, 0, number].into(),
+                address: [127, 0, 0, number].into(),
                 memory: Mib::new(2048).unwrap(),
                 rack: None,
                 blocked_ports: [].into(),

@@ -1,0 +1,124 @@
+//! The fleet at one revision, with the indexes that decisions need.
+
+mod fold;
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Head;
+use crate::model::{
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, Instance,
+    InstanceId, Mib, Port, PortRange, Principal, Quota, Request, RequestId, RetiredPort, Team, TeamId,
+    TeamName, Timestamp,
+};
+use crate::placement::Index;
+
+/// A change that cannot be: the ledger and this state do not belong together, or a store has lost something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger contradicts itself: {0}")]
+pub struct Inconsistent(pub String);
+
+/// What a port of a host is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortUse {
+    /// An instance has it.
+    Instance(InstanceId),
+    /// Its last instance is gone.
+    Retired(RetiredPort),
+}
+
+/// A host and what is on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostView {
+    /// The host.
+    pub host: Host,
+    /// Its ports that are or were in use, lowest first.
+    pub ports: BTreeMap<Port, PortUse>,
+    /// The sum of its instances' bookings, MiB.
+    pub booked: Mib,
+    /// How many instances it has.
+    pub instances: u32,
+}
+
+impl HostView {
+    /// Memory beyond all bookings, MiB, headroom included.
+    #[must_use]
+    pub fn free(&self) -> Mib {
+        self.host.memory.minus(self.booked)
+    }
+
+    /// The port that a new instance gets at `now`: the lowest that was never used; if there is none, the one whose
+    /// cool-down ended first.
+    #[must_use]
+    pub fn free_port(&self, range: PortRange, now: Timestamp) -> Option<Port> {
+        let open = |port: &Port| !self.host.blocked_ports.contains(port);
+        range.iter().filter(open).find(|port| !self.ports.contains_key(port)).or_else(|| {
+            self.ports
+                .range(range.first..=range.last)
+                .filter(|(port, _)| open(port))
+                .filter_map(|(port, usage)| match usage {
+                    PortUse::Retired(retired) if retired.reusable_at <= now => {
+                        Some((retired.reusable_at, *port))
+                    }
+                    _ => None,
+                })
+                .min()
+                .map(|(_, port)| port)
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CacheEntry {
+    cache: Cache,
+    instances: BTreeMap<u16, InstanceId>,
+}
+
+/// The fleet at one revision: the fold of its commits. Only [`State::apply`] changes it, and the indexes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    head: Head,
+    fleet: Option<FleetRecord>,
+    clusters: BTreeMap<ClusterId, Cluster>,
+    cluster_names: BTreeMap<ClusterName, ClusterId>,
+    hosts: HashMap<HostId, HostView>,
+    /// By name without case, since names that differ only there are refused.
+    host_names: BTreeMap<String, HostId>,
+    cluster_hosts: BTreeSet<(ClusterId, HostId)>,
+    teams: BTreeMap<TeamId, Team>,
+    team_names: BTreeMap<TeamName, TeamId>,
+    quotas: BTreeMap<(ClusterId, TeamId), Quota>,
+    used: HashMap<(ClusterId, TeamId), Mib>,
+    caches: HashMap<CacheId, CacheEntry>,
+    cache_names: BTreeMap<TeamId, BTreeMap<CacheName, CacheId>>,
+    cluster_caches: BTreeSet<(ClusterId, CacheId)>,
+    instances: HashMap<InstanceId, Instance>,
+    requests: HashMap<(Principal, RequestId), Request>,
+    requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
+    index: Index,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            head: Head::EMPTY,
+            fleet: None,
+            clusters: BTreeMap::new(),
+            cluster_names: BTreeMap::new(),
+            hosts: HashMap::new(),
+            host_names: BTreeMap::new(),
+            cluster_hosts: BTreeSet::new(),
+            teams: BTreeMap::new(),
+            team_names: BTreeMap::new(),
+            quotas: BTreeMap::new(),
+            used: HashMap::new(),
+            caches: HashMap::new(),
+            cache_names: BTreeMap::new(),
+            cluster_caches: BTreeSet::new(),
+            instances: HashMap::new(),
+            requests: HashMap::new(),
+            requests_by_age: BTreeSet::new(),
+            index: Index::default(),
+        }
+    }
+}

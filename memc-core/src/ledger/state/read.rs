@@ -1,0 +1,186 @@
+//! What a state tells.
+
+use std::collections::BTreeMap;
+
+use super::{HostView, PortUse, State};
+use crate::ledger::Head;
+use crate::model::{
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, Instance,
+    InstanceId, Key, Mib, Principal, Quota, Request, RequestId, Revision, Team, TeamId, TeamName, Timestamp,
+};
+use crate::placement::Index;
+
+impl State {
+    /// The last commit that is part of it.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The fleet's own record; `None` in an empty ledger.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&FleetRecord> {
+        self.fleet.as_ref()
+    }
+
+    /// Every cluster, by name.
+    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.cluster_names.values().filter_map(|id| self.clusters.get(id))
+    }
+
+    /// A cluster.
+    #[must_use]
+    pub fn cluster(&self, id: ClusterId) -> Option<&Cluster> {
+        self.clusters.get(&id)
+    }
+
+    /// A cluster by name.
+    #[must_use]
+    pub fn cluster_named(&self, name: &ClusterName) -> Option<&Cluster> {
+        self.clusters.get(self.cluster_names.get(name)?)
+    }
+
+    /// The hosts of a cluster, by number.
+    pub fn hosts_of(&self, cluster: ClusterId) -> impl Iterator<Item = &HostView> {
+        self.cluster_hosts
+            .range((cluster, HostId::new(0))..)
+            .take_while(move |(of, _)| *of == cluster)
+            .filter_map(|(_, host)| self.hosts.get(host))
+    }
+
+    /// Every host, by name without case.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostView> {
+        self.host_names.values().filter_map(|id| self.hosts.get(id))
+    }
+
+    /// A host.
+    #[must_use]
+    pub fn host(&self, id: HostId) -> Option<&HostView> {
+        self.hosts.get(&id)
+    }
+
+    /// A host by its exact name.
+    #[must_use]
+    pub fn host_named(&self, name: &HostName) -> Option<&HostView> {
+        self.host_like(name).filter(|view| view.host.name == *name)
+    }
+
+    /// A host whose name is this one but for case.
+    pub(in crate::ledger) fn host_like(&self, name: &HostName) -> Option<&HostView> {
+        self.hosts.get(self.host_names.get(&name.as_str().to_ascii_lowercase())?)
+    }
+
+    /// Every team, by name.
+    pub fn teams(&self) -> impl Iterator<Item = &Team> {
+        self.team_names.values().filter_map(|id| self.teams.get(id))
+    }
+
+    /// A team.
+    #[must_use]
+    pub fn team(&self, id: TeamId) -> Option<&Team> {
+        self.teams.get(&id)
+    }
+
+    /// A team by name.
+    #[must_use]
+    pub fn team_named(&self, name: &TeamName) -> Option<&Team> {
+        self.teams.get(self.team_names.get(name)?)
+    }
+
+    /// Every quota, by cluster and team number.
+    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.quotas.values()
+    }
+
+    /// How much memory a team may ask for in a cluster; zero where none was set.
+    #[must_use]
+    pub fn quota(&self, cluster: ClusterId, team: TeamId) -> Mib {
+        self.quotas.get(&(cluster, team)).map_or(Mib::ZERO, |quota| quota.memory)
+    }
+
+    /// What counts against that quota: the memory of the team's instances there, until they are confirmed to have
+    /// stopped.
+    #[must_use]
+    pub fn used(&self, cluster: ClusterId, team: TeamId) -> Mib {
+        self.used.get(&(cluster, team)).copied().unwrap_or_default()
+    }
+
+    /// Every cache, by team number and name.
+    pub fn caches(&self) -> impl Iterator<Item = &Cache> {
+        self.cache_names.values().flat_map(BTreeMap::values).filter_map(|id| self.cache(*id))
+    }
+
+    /// A team's caches, by name.
+    pub fn caches_of(&self, team: TeamId) -> impl Iterator<Item = &Cache> {
+        self.cache_names.get(&team).into_iter().flat_map(BTreeMap::values).filter_map(|id| self.cache(*id))
+    }
+
+    /// How many caches a cluster has.
+    #[must_use]
+    pub fn caches_in(&self, cluster: ClusterId) -> usize {
+        self.cluster_caches.range((cluster, CacheId::new(0))..).take_while(|(of, _)| *of == cluster).count()
+    }
+
+    /// A cache.
+    #[must_use]
+    pub fn cache(&self, id: CacheId) -> Option<&Cache> {
+        self.caches.get(&id).map(|entry| &entry.cache)
+    }
+
+    /// A cache by its team and name.
+    #[must_use]
+    pub fn cache_named(&self, team: &TeamName, name: &CacheName) -> Option<&Cache> {
+        self.cache(*self.cache_names.get(self.team_names.get(team)?)?.get(name)?)
+    }
+
+    /// The instances of a cache, by index.
+    pub fn instances_of(&self, cache: CacheId) -> impl Iterator<Item = &Instance> {
+        self.caches
+            .get(&cache)
+            .into_iter()
+            .flat_map(|entry| entry.instances.values())
+            .filter_map(|id| self.instances.get(id))
+    }
+
+    /// Every instance, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// An instance.
+    #[must_use]
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(&id)
+    }
+
+    /// A request that was carried out.
+    #[must_use]
+    pub fn request(&self, principal: &Principal, id: &RequestId) -> Option<&Request> {
+        self.requests.get(&(principal.clone(), id.clone()))
+    }
+
+    /// Requests carried out before this moment, oldest first.
+    pub(in crate::ledger) fn requests_before(&self, moment: Timestamp) -> impl Iterator<Item = Key> + '_ {
+        self.requests_by_age
+            .iter()
+            .take_while(move |(at, _, _)| *at < moment)
+            .map(|(_, principal, id)| Key::Request { principal: principal.clone(), id: id.clone() })
+    }
+
+    /// The hosts that take new instances.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The last commit that touched what a host's pillar document says: what is on the host, the host or its cluster.
+    #[must_use]
+    pub fn document_revision(&self, view: &HostView) -> Revision {
+        let cluster = self.clusters.get(&view.host.cluster).map(|cluster| cluster.revision);
+        let ports = view.ports.values().filter_map(|usage| match usage {
+            PortUse::Instance(id) => self.instances.get(id).map(|instance| instance.revision),
+            PortUse::Retired(retired) => Some(retired.revision),
+        });
+        ports.chain(cluster).fold(view.host.revision, Revision::max)
+    }
+}
