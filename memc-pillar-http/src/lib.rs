@@ -66,6 +66,10 @@ async fn pillar(
     let document = document.ok_or_else(unknown)?;
     tracing::debug!(%minion, revision = %document.meta.revision, stale = document.meta.stale, "pillar");
     let stale = document.meta.stale;
+    // Who asks for the head or the items alone learns of nothing that is to be stopped.
+    if method == Method::GET && !items_only {
+        fleet.note_served(&document);
+    }
     if method == Method::GET {
         fetches.note(&minion, document.meta.revision);
     }

@@ -179,3 +179,34 @@ async fn while_the_store_is_away_known_hosts_are_answered_and_marked() {
     assert_eq!(again.json()["memc_meta"]["stale"], false);
     drop(served.fleet);
 }
+
+#[tokio::test]
+async fn only_a_whole_document_is_evidence_that_a_host_was_told() {
+    let served = with_tokens().await;
+    let (team, name) = ("shop".parse().unwrap(), "a".parse().unwrap());
+    submit(&served.fleet, Command::Release { team, name }).await;
+    let told = || async {
+        // A command after it: whatever the fetch left behind is in the ledger by then.
+        let name = "m1.example.com".parse().unwrap();
+        submit(&served.fleet, Command::CordonHost { name }).await;
+        served.fleet.read(|state| state.hosts().next().unwrap().host.served.get())
+    };
+    let path = "/salt/pillar/m1.example.com";
+    get(served.address, &format!("{path}?only=items"), Some(OLD)).await;
+    head(served.address, path, OLD).await;
+    assert_eq!(told().await, 0);
+    let document = get(served.address, path, Some(OLD)).await.json();
+    assert_eq!(document["memc_absent"], serde_json::json!([11210]));
+    assert_eq!(told().await, document["memc_meta"]["revision"].as_u64().unwrap());
+}
+
+async fn head(address: SocketAddr, path: &str, token: &str) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "HEAD {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

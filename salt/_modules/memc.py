@@ -278,6 +278,8 @@ def _carry_out(plan, document, host, templates, outcome):
     def kinds(ports, kind):
         return [port for port in ports if port not in errors and host[port]["kind"] == kind]
 
+    # First, so that what comes in its place finds the memory free: a host that was lost and returns gets both at once.
+    each(plan["stop"], lambda port: _tombstone(port, plan["stop"][port], host[port], outcome))
     each(plan["write"], lambda port: _write(port, plan, outcome))
     if any(host[port]["kind"] == "unit" for port in document["items"]) and not __salt__["memc_service.foreign_unit"]():
         descriptors = document["max_connections"] + 64
@@ -293,7 +295,6 @@ def _carry_out(plan, document, host, templates, outcome):
         errors.update(__salt__["memc_service.start"](kinds(plan["start"], kind), kind))
     _confirm(document, [port for port in plan["start"] if port not in errors], host, outcome)
     each(plan["limit"], lambda port: _set_limit(port, plan, document, host, outcome))
-    each(plan["stop"], lambda port: _tombstone(port, plan["stop"][port], host[port], outcome))
 
 
 def _write(port, plan, outcome):

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[command(version)]
 struct Arguments {
     /// Where the pillar of this host is: http://127.0.0.1:8080/salt/pillar/demo
-    #[arg(long, env = "MEMC_PILLAR")]
+    #[arg(long, env = "MEMC_PILLAR_URL")]
     pillar: String,
     /// A file with the pillar token
     #[arg(long, env = "MEMC_TOKEN_FILE")]

@@ -42,3 +42,13 @@ CREATE TABLE login_attempts (
     until    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX login_attempts_by_end ON login_attempts (until);
+
+-- Request ids of changes to these tables.
+CREATE TABLE requests (
+    user_name TEXT    NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    id        TEXT    NOT NULL,
+    change    TEXT    NOT NULL,
+    asked_at  INTEGER NOT NULL,
+    PRIMARY KEY (user_name, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_by_time ON requests (asked_at);

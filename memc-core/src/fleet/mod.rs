@@ -186,37 +186,36 @@ impl Fleet {
     }
 
     /// The pillar document of a minion, as new as the ledger is at this call; from memory and marked stale while the
-    /// store is away. `None` if the fleet has no such host.
+    /// store is away. `None` if the fleet has no such host. Whoever hands it out says so with
+    /// [`note_served`](Fleet::note_served).
     ///
     /// # Errors
     /// The store is away and the host is not known here: it may be new.
     pub async fn pillar(&self, minion: &HostName) -> Result<Option<Document>, Arc<StoreError>> {
         let refreshed = self.refresh().await;
-        let stale = refreshed.is_err();
-        let (document, note) = self.read(|state| {
+        match (self.read(|state| document(state, minion, refreshed.is_err())), refreshed) {
+            (None, Err(error)) => Err(error),
+            (document, _) => Ok(document),
+        }
+    }
+
+    /// The whole of this document was handed to whoever asks for the host: evidence that the host could know what to
+    /// stop. Kept in the ledger if something on the host waits to be stopped, otherwise forgotten.
+    pub fn note_served(&self, document: &Document) {
+        let minion = &document.meta.minion;
+        let waits = self.read(|state| {
             let served = state.host_named(minion).map(|view| view.host.served);
             let waits = |instance: &Instance| {
                 instance.phase == Phase::Releasing && served.is_some_and(|served| served < instance.revision)
             };
-            let document = document(state, minion, stale);
-            let note = document.as_ref().is_some_and(|document| {
-                let mut absent = document.meta.absent_ids.values().filter_map(|id| state.instance(*id));
-                !stale && absent.any(waits)
-            });
-            (document, note)
+            document.meta.absent_ids.values().filter_map(|id| state.instance(*id)).any(waits)
         });
-        if let (Some(document), true) = (&document, note) {
+        if !document.meta.stale && waits {
             let command = Command::NoteServed { host: minion.clone(), document: document.meta.revision };
             let (answer, _) = oneshot::channel();
+            let order = Order { actor: system(), request: None, command };
             // Whoever asked for the document does not wait for this; a lost note is made good by the next fetch.
-            let _ = self.queue.try_send(committer::Waiting {
-                order: Order { actor: system(), request: None, command },
-                answer,
-            });
-        }
-        match (document, refreshed) {
-            (None, Err(error)) => Err(error),
-            (document, _) => Ok(document),
+            let _ = self.queue.try_send(committer::Waiting { order, answer });
         }
     }
 

@@ -76,7 +76,8 @@ pub enum Command {
         /// Which.
         name: HostName,
     },
-    /// Remove a host that has no instances.
+    /// Remove a host that has no instances. Its ports that must not be issued yet are remembered, in case a host of its
+    /// name or address is added again.
     RemoveHost {
         /// Which.
         name: HostName,

@@ -1,10 +1,11 @@
 //! Why not: a refusal says which rule, and what would be possible instead.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::model::{CacheName, ClusterName, Mib, TeamName};
+use crate::model::{CacheName, ClusterName, HostName, Mib, TeamName};
 
 /// A kind of thing that a command names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -73,6 +74,16 @@ pub enum Refusal {
         name: String,
         /// Whether it is being released, and its name free soon.
         releasing: bool,
+    },
+    /// Another host has the address.
+    #[error(
+        "host {host} has the address {address} already: two hosts at one would give two teams the same endpoint"
+    )]
+    AddressTaken {
+        /// The address.
+        address: IpAddr,
+        /// The host that has it.
+        host: HostName,
     },
     /// Something depends on it.
     #[error("{object} {name} is in use by {by}: {todo}")]
@@ -168,6 +179,7 @@ impl Refusal {
         match self {
             Refusal::NotFound { .. } => "not_found",
             Refusal::NameTaken { .. } => "name_taken",
+            Refusal::AddressTaken { .. } => "address_taken",
             Refusal::InUse { .. } => "in_use",
             Refusal::NoRoom { .. } => "no_room",
             Refusal::QuotaExceeded { .. } => "quota_exceeded",

@@ -75,6 +75,9 @@ pub enum HostStatus {
     Cordoned,
     /// An operator said that it is gone: nothing is on it, and its ports stay blocked until it is back.
     Lost,
+    /// It is no host of the fleet any more; only its ports that must not be issued yet are remembered, in case a host of
+    /// this name or address is added again.
+    Removed,
 }
 
 /// The owner of caches.

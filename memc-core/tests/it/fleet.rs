@@ -274,6 +274,12 @@ async fn nobody_is_answered_from_before_they_asked() {
     assert!(two.read(|state| state.clusters().next().is_some()));
 }
 
+async fn served(fleet: &Fleet) -> memc_core::pillar::Document {
+    let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
+    fleet.note_served(&document);
+    document
+}
+
 #[tokio::test]
 async fn a_fetch_is_noted_while_something_waits_to_be_stopped() {
     let store = Flaky::new();
@@ -281,12 +287,12 @@ async fn a_fetch_is_noted_while_something_waits_to_be_stopped() {
     furnish(&fleet, 1, 4096, 10_000).await;
     submit(&fleet, allocate("a", 8, 1)).await.unwrap();
     let before = fleet.status().revision;
-    fleet.pillar(&name("m0")).await.unwrap();
+    served(&fleet).await;
     submit(&fleet, Command::CordonHost { name: name("unknown") }).await.unwrap_err();
     assert_eq!(fleet.status().revision, before, "a fetch alone is no commit");
     submit(&fleet, Command::Release { team: name("shop"), name: name("a") }).await.unwrap();
     for _ in 0..3 {
-        let document = fleet.pillar(&name("m0")).await.unwrap().unwrap();
+        let document = served(&fleet).await;
         assert_eq!(document.meta.revision, before.next());
         assert_eq!(document.absent, [port(11211)]);
         submit(&fleet, Command::CordonHost { name: name("unknown") }).await.unwrap_err();

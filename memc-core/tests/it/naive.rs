@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use memc_core::ledger::{Command, Refusal};
+use memc_core::ledger::{ClusterPatch, Command, Refusal};
 use memc_core::model::*;
 use proptest::prelude::*;
 
@@ -24,6 +24,7 @@ enum Step {
     Lose { host: usize },
     Quota { memory: u64 },
     Wait { millis: u64 },
+    Floor { mib: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..5usize).prop_map(|host| Step::Uncordon { host }),
         1 => (0..5usize).prop_map(|host| Step::Lose { host }),
         1 => (200..3000u64).prop_map(|memory| Step::Quota { memory }),
+        1 => (0..200u64).prop_map(|mib| Step::Floor { mib }),
         2 => (1..1500u64).prop_map(|millis| Step::Wait { millis }),
     ]
 }
@@ -66,6 +68,7 @@ struct Process {
     memory: u64,
     booked: u64,
     releasing: bool,
+    shrinking: bool,
 }
 
 #[derive(Debug, Default)]
@@ -76,14 +79,15 @@ struct Naive {
     retired: BTreeMap<(usize, u16), u64>,
     quota: u64,
     now: u64,
-}
-
-/// The default rule with its numbers written out.
-fn booking(memory: u64) -> u64 {
-    memory + (memory.div_ceil(10) + 8).max(45) + 16
+    floor: u64,
 }
 
 impl Naive {
+    /// The default rule with its numbers written out, but for the floor.
+    fn booking(&self, memory: u64) -> u64 {
+        memory + (memory.div_ceil(10) + 8).max(self.floor) + 16
+    }
+
     fn booked(&self, host: usize) -> u64 {
         self.processes.iter().filter(|it| it.host == host).map(|it| it.booked).sum()
     }
@@ -121,7 +125,7 @@ impl Naive {
                 .filter(|host| self.processes.iter().all(|it| it.cache != cache || it.host != *host))
                 .filter(|host| {
                     let open = self.hosts[*host].memory - self.hosts[*host].memory.div_ceil(10);
-                    self.booked(*host) + booking(memory) <= open
+                    self.booked(*host) + self.booking(memory) <= open
                 })
                 .filter(|host| self.port(*host).is_some())
                 .min_by_key(|host| {
@@ -135,8 +139,17 @@ impl Naive {
             };
             let port = self.port(host).unwrap();
             self.retired.remove(&(host, port));
-            let booked = booking(memory);
-            self.processes.push(Process { cache, index, host, port, memory, booked, releasing: false });
+            let booked = self.booking(memory);
+            self.processes.push(Process {
+                cache,
+                index,
+                host,
+                port,
+                memory,
+                booked,
+                releasing: false,
+                shrinking: false,
+            });
         }
         Ok(())
     }
@@ -154,16 +167,23 @@ impl Naive {
             }
             for &at in &own {
                 let it = &self.processes[at];
-                let more = booking(memory).saturating_sub(it.booked);
+                let more = self.booking(memory).saturating_sub(it.booked);
                 let free = self.hosts[it.host].memory.saturating_sub(self.booked(it.host));
                 if more > 0 && more > free {
                     return Err("no_room");
                 }
             }
         }
+        let need = self.booking(memory);
         for at in own {
-            self.processes[at].memory = memory;
-            self.processes[at].booked = self.processes[at].booked.max(booking(memory));
+            let it = &mut self.processes[at];
+            if memory > before {
+                it.booked = it.booked.max(need);
+            }
+            if memory != before {
+                it.shrinking = (memory < before || it.shrinking) && need < it.booked;
+            }
+            it.memory = memory;
         }
         self.caches.insert(cache, (memory, instances, false));
         Ok(())
@@ -222,7 +242,7 @@ proptest! {
     ) {
         let policy = Policy { cool_down_seconds: COOL_DOWN_SECONDS, ..Policy::default() };
         let mut world = World::new(policy, 2000);
-        let mut naive = Naive { quota: 2000, ..Naive::default() };
+        let mut naive = Naive { quota: 2000, floor: 45, ..Naive::default() };
         for (number, (memory, rack)) in hosts.into_iter().enumerate() {
             world.ok(add_host(&format!("m{number}"), memory, Some(&format!("r{rack}"))));
             naive.hosts.push(Host { memory, rack, status: Status::Active });
@@ -273,10 +293,12 @@ proptest! {
                 Step::Seen { cache, index } => {
                     if let Some(it) = world.instances(&cache_name(cache)).get(index).cloned() {
                         world.seen_running(&it, it.memory.get(), true).unwrap();
+                        let need = naive.booking(it.memory.get());
                         let own = naive.processes.iter_mut().find(|own| own.cache == cache && own.index == it.index);
                         let own = own.unwrap();
-                        if !own.releasing {
-                            own.booked = booking(own.memory);
+                        if !own.releasing && own.shrinking {
+                            own.booked = own.booked.min(need);
+                            own.shrinking = false;
                         }
                     }
                 }
@@ -324,6 +346,13 @@ proptest! {
                     naive.quota = memory;
                 }
                 Step::Wait { millis } => world.now += millis,
+                Step::Floor { mib } => {
+                    let fields = serde_json::json!({ "overhead": { "floor_mib": mib } });
+                    let policy = fields.as_object().unwrap().clone();
+                    let patch = ClusterPatch { policy, ..ClusterPatch::default() };
+                    world.ok(Command::ChangeCluster { name: name("web"), patch });
+                    naive.floor = mib;
+                }
             }
             compare(&naive, &world);
         }

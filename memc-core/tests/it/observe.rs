@@ -84,6 +84,12 @@ fn state(fleet: &Fleet) -> InstanceState {
     instance(fleet).unwrap().state()
 }
 
+/// The host's pillar was handed out, and that is in the ledger.
+async fn served(fleet: &Fleet) {
+    fleet.note_served(&fleet.pillar(&name("m1")).await.unwrap().unwrap());
+    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_life_of_an_instance() {
     let port = free_port();
@@ -117,8 +123,7 @@ async fn the_life_of_an_instance() {
         observer.look(false).await;
     }
     assert_eq!(state(&fleet), InstanceState::Releasing, "no pillar told the host to stop it");
-    fleet.pillar(&name("m1")).await.unwrap();
-    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
+    served(&fleet).await;
     observer.look(false).await;
     assert_eq!(instance(&fleet), None, "refused many times in a row by now");
     assert!(fleet.read(|state| state.caches().next().is_none()));
@@ -129,8 +134,7 @@ async fn a_refusal_from_what_was_never_reached_is_no_evidence() {
     let port = free_port();
     let (fleet, observer) = fleet(port).await;
     fleet.submit(order(release("a"))).await.unwrap();
-    fleet.pillar(&name("m1")).await.unwrap();
-    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
+    served(&fleet).await;
     for _ in 0..5 {
         observer.look(true).await;
     }
@@ -145,8 +149,7 @@ async fn after_a_restart_an_observer_knows_what_it_had_seen_and_another_does_not
     observer.look(false).await;
     drop((memcached, observer));
     fleet.submit(order(release("a"))).await.unwrap();
-    fleet.pillar(&name("m1")).await.unwrap();
-    fleet.submit(order(Command::CordonHost { name: name("m1") })).await.unwrap();
+    served(&fleet).await;
     let stranger = Observer::new(fleet.clone(), "elsewhere", observe::Options::default()).unwrap();
     for _ in 0..5 {
         stranger.look(false).await;

@@ -106,7 +106,7 @@ fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
     // Below its use: allowed, and growth stops.
     world.ok(Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(1) });
     let refusal = world.refused(resize("b", 12));
-    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(Mib::ZERO)));
+    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(mib(11))));
     world.ok(resize("b", 8));
 }
 
@@ -277,7 +277,9 @@ fn host_names_that_differ_only_in_case_are_refused() {
 #[test]
 fn addresses_are_of_one_host() {
     let mut world = World::new(plain(), 10_000);
-    for address in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255"] {
+    for address in
+        ["0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "255.255.255.255", "::ffff:0.0.0.0", "fe80::1", "ff02::1"]
+    {
         let Command::AddHost { name, mut spec } = add_host("m1", 10, None) else { unreachable!() };
         spec.address = address.parse().unwrap();
         assert_eq!(world.refused(Command::AddHost { name, spec }).code(), "out_of_range", "{address}");
@@ -369,7 +371,7 @@ fn the_seeds_own_case() {
     assert_eq!(items["memc_items"], serde_json::json!({"11210": 12, "11211": 22, "11212": 33}));
     assert_eq!(items["memc_meta"]["count"], 3);
     assert_eq!(items["memc_meta"]["revision"], world.state.head().revision.get());
-    assert_eq!(items["memc_config"], serde_json::json!({"listen": "127.0.1.11", "max_connections": 30240}));
+    assert_eq!(items["memc_config"]["max_connections"], 30240);
 }
 
 #[test]
@@ -388,4 +390,99 @@ fn a_documents_revision_is_the_last_commit_that_touched_it() {
         revision(&world, "m1") < world.state.head().revision,
         "noting a fetch does not make a new document"
     );
+}
+
+#[test]
+fn a_host_that_is_added_again_still_has_its_tombstones() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.run_all("a");
+    world.ok(release("a"));
+    let it = world.instances("a")[0].clone();
+    world.stopped(&it).unwrap();
+    world.ok(Command::RemoveHost { name: name("m1") });
+    assert_eq!(world.state.hosts().count(), 0);
+    assert!(document(&world.state, &name("m1"), false).is_none());
+    // Under its name, and under another at the same address.
+    for again in ["M1", "renamed"] {
+        let Command::AddHost { spec, .. } = add_host("m1", 500, None) else { unreachable!() };
+        world.ok(Command::AddHost { name: name(again), spec });
+        let told = document(&world.state, &name(again), false).unwrap();
+        assert_eq!(told.meta.absent_ids[&port(11211)], it.id);
+        world.ok(Command::RemoveHost { name: name(again) });
+    }
+    world.ok(add_host("m1", 500, None));
+    world.ok(allocate("b", 10, 1));
+    assert_eq!(world.instances("b")[0].port, port(11212), "the port still cools down");
+    world.ok(release("b"));
+    let it = world.instances("b")[0].clone();
+    world.stopped(&it).unwrap();
+    // Once nothing cools down, nothing is remembered.
+    world.now += 24 * 60 * 60 * 1000;
+    world.ok(Command::RemoveHost { name: name("m1") });
+    world.ok(add_host("m1", 500, None));
+    assert!(document(&world.state, &name("m1"), false).unwrap().absent.is_empty());
+}
+
+#[test]
+fn a_lost_host_that_was_removed_comes_back_with_tombstones() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.ok(Command::LoseHost { name: name("m1"), reason: name("burnt") });
+    world.ok(Command::RemoveHost { name: name("m1") });
+    world.now += 100 * 24 * 60 * 60 * 1000;
+    world.ok(add_host("m1", 1000, None));
+    assert_eq!(document(&world.state, &name("m1"), false).unwrap().absent, [port(11211)]);
+    world.ok(allocate("b", 10, 1));
+    assert_eq!(world.instances("b")[0].port, port(11212));
+    // A cluster takes what it remembers with it.
+    world.ok(release("a"));
+    world.ok(release("b"));
+    let it = world.instances("b")[0].clone();
+    world.stopped(&it).unwrap();
+    world.ok(Command::RemoveHost { name: name("m1") });
+    world.ok(Command::RemoveCluster { name: name("web") });
+}
+
+#[test]
+fn two_hosts_have_two_addresses() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    let Command::AddHost { mut spec, .. } = add_host("m1", 1000, None) else { unreachable!() };
+    assert_eq!(
+        world.refused(Command::AddHost { name: name("m2"), spec: spec.clone() }).code(),
+        "address_taken"
+    );
+    let std::net::IpAddr::V4(plain) = spec.address else { unreachable!() };
+    spec.address = plain.to_ipv6_mapped().into();
+    assert_eq!(world.refused(Command::AddHost { name: name("m2"), spec }).code(), "address_taken");
+    world.ok(add_host("m2", 1000, None));
+    let address = Some(plain.into());
+    let patch = HostPatch { address, ..HostPatch::default() };
+    assert_eq!(
+        world.refused(Command::ChangeHost { name: name("m2"), patch: patch.clone() }).code(),
+        "address_taken"
+    );
+    world.ok(Command::ChangeHost { name: name("m1"), patch });
+}
+
+#[test]
+fn a_rule_of_booking_that_grew_books_nothing_for_a_smaller_instance() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 500, 1));
+    world.ok(allocate("b", 500, 1));
+    let fields = serde_json::json!({"overhead": {"floor_mib": 2000}});
+    let policy = fields.as_object().unwrap().clone();
+    world.ok(Command::ChangeCluster {
+        name: name("web"),
+        patch: ClusterPatch { policy, ..ClusterPatch::default() },
+    });
+    world.ok(resize("a", 499));
+    assert_eq!(world.instances("a")[0].booked, mib(500));
+    assert_eq!(world.refused(resize("a", 510)).largest_fit(), Some(mib(499)));
+    world.run_all("a");
+    assert_eq!(world.instances("a")[0].booked, mib(500), "as much as it had, no more");
 }

@@ -28,12 +28,18 @@ pub(crate) fn spec(first: u16, last: u16, policy: Policy) -> ClusterSpec {
 pub(crate) fn add_host(host: &str, memory: u64, rack: Option<&str>) -> Command {
     let spec = HostSpec {
         cluster: name("web"),
-        address: "127.0.1.11".parse().unwrap(),
+        address: address(host),
         memory: mib(memory),
         rack: rack.map(name),
         blocked_ports: Default::default(),
     };
     Command::AddHost { name: name(host), spec }
+}
+
+/// One for each name.
+fn address(host: &str) -> std::net::IpAddr {
+    let sum = host.bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    std::net::IpAddr::from([127, 1, (sum >> 8) as u8, sum as u8])
 }
 
 pub(crate) fn allocate(cache: &str, memory: u64, instances: u16) -> Command {

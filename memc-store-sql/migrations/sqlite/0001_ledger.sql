@@ -50,7 +50,7 @@ CREATE TABLE hosts (
     address       TEXT    NOT NULL,
     memory_mib    INTEGER NOT NULL CHECK (memory_mib BETWEEN 0 AND 16777216),
     rack          TEXT,
-    status        TEXT    NOT NULL CHECK (status IN ('active', 'cordoned', 'lost')),
+    status        TEXT    NOT NULL CHECK (status IN ('active', 'cordoned', 'lost', 'removed')),
     blocked_ports TEXT    NOT NULL CHECK (json_valid(blocked_ports)),
     served        INTEGER NOT NULL,
     served_at_ms  INTEGER,

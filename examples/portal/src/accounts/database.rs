@@ -2,10 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
@@ -18,8 +19,9 @@ const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_accounts.sql")
 pub(super) async fn open(url: &str) -> Result<SqlitePool, AccountsError> {
     let path = file_of(url).ok_or_else(|| AccountsError::Url(url.to_owned()))?;
     create_for_owner(&path)?;
+    let file = Mutex::new(Identity::of(&path)?);
     let options = SqliteConnectOptions::new()
-        .filename(path)
+        .filename(&path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -28,7 +30,35 @@ pub(super) async fn open(url: &str) -> Result<SqlitePool, AccountsError> {
     migrate(&mut connection).await?;
     connection.close().await?;
     let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
+    // A file that was removed or replaced would go on letting people in whom the one that is there now does not know.
+    let (path, file) = (Arc::new(path), Arc::new(file));
+    let pool = pool.before_acquire(move |_, connection| {
+        let (path, file) = (path.clone(), file.clone());
+        Box::pin(async move {
+            let now = Identity::of(&path).map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?;
+            let mut known = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if (known.device, known.inode) != (now.device, now.inode) {
+                *known = now;
+            }
+            Ok(connection.age < known.since.elapsed())
+        })
+    });
     Ok(pool.connect_with(options).await?)
+}
+
+/// Which file a path leads to, and since when it has been known to.
+struct Identity {
+    device: u64,
+    inode: u64,
+    since: Instant,
+}
+
+impl Identity {
+    fn of(path: &Path) -> Result<Self, AccountsError> {
+        let failed = |source| AccountsError::File { path: path.display().to_string(), source };
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        Ok(Identity { device: metadata.dev(), inode: metadata.ino(), since: Instant::now() })
+    }
 }
 
 /// The file that a `sqlite:` URL names; `None` for what is none.

@@ -6,6 +6,7 @@ mod database;
 mod members;
 mod name;
 mod password;
+mod requests;
 mod secret;
 mod sessions;
 mod throttle;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use database::file_of;
 pub use name::{InvalidUserName, UserName};
+pub use requests::Asked;
 pub use sessions::{LoginError, NewSession, Session};
 pub use tokens::{NewToken, TokenInfo, TokenKind};
 

@@ -1,10 +1,11 @@
 //! `/audit`: the ledger, newest first.
 
 use axum::extract::State;
+use memc_core::ledger::Commit;
 use memc_core::model::{CacheName, Revision, TeamName};
 use serde::Deserialize;
 
-use super::answer::Answer;
+use super::answer::{Answer, refresh};
 use super::caller::Caller;
 use super::input::Params;
 use super::paging::{Listing, Wanted};
@@ -28,6 +29,8 @@ pub(super) async fn list(
     caller: Caller,
     Params(query): Params<Query>,
 ) -> Result<Answer<Listing<AuditView>>, Problem> {
+    // What was before the team is another team's business, though it had the same name.
+    let mut since = Revision::default();
     let target = match (query.cache, query.target) {
         (Some(_), Some(_)) => return Err(Problem::invalid("ask for a cache or a target, not both")),
         (Some(cache), None) => {
@@ -36,6 +39,13 @@ pub(super) async fn list(
             let team = TeamName::new(team).map_err(|_| unknown())?;
             let name = CacheName::new(name).map_err(|_| unknown())?;
             caller.require_team(&team, format_args!("cache {cache}"))?;
+            if !caller.user.admin {
+                refresh(&app).await;
+                since = app
+                    .fleet
+                    .read(|state| state.team_named(&team).map(|team| team.revision))
+                    .ok_or_else(unknown)?;
+            }
             Some(format!("cache:{team}/{name}"))
         }
         (None, target) => {
@@ -49,5 +59,10 @@ pub(super) async fn list(
         tracing::warn!(%error, "the audit was asked for while the store is away");
         Problem::unavailable("the store is away, and the audit is not kept in memory: try again")
     })?;
-    Ok(Answer::ok(wanted.of(commits.into_iter(), |commit| commit.revision.to_string(), AuditView::from)))
+    let own = caller.user.name.principal();
+    let commits = commits.into_iter().take_while(|commit| commit.revision >= since).map(|commit| {
+        let request = commit.request.clone().filter(|_| caller.user.admin || commit.actor == own);
+        Commit { request, ..commit }
+    });
+    Ok(Answer::ok(wanted.of(commits, |commit| commit.revision.to_string(), AuditView::from)))
 }

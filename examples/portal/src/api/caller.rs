@@ -2,10 +2,10 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use memc_core::ledger::{Command, Order, Receipt};
+use memc_core::ledger::{Command, Order, Receipt, Refusal};
 use memc_core::model::{RequestId, TeamName};
 
-use crate::accounts::User;
+use crate::accounts::{Asked, User};
 use crate::app::App;
 use crate::auth::{ApiUser, may_use_team, require_admin};
 use crate::problem::Problem;
@@ -57,6 +57,16 @@ impl Caller {
     /// command that had it.
     pub(super) fn order_without_id(&self, command: Command) -> Order {
         Order { request: None, ..self.order(command) }
+    }
+
+    /// Whether a change of the accounts is to be made: not if it was under the same id.
+    pub(super) async fn is_first(&self, app: &App, change: String) -> Result<bool, Problem> {
+        let Some(request) = &self.request else { return Ok(true) };
+        match app.accounts.request(&self.user.name, request.as_str(), &change).await? {
+            Asked::First => Ok(true),
+            Asked::Again => Ok(false),
+            Asked::Other => Err(Refusal::RequestIdReused.into()),
+        }
     }
 
     /// Carry out a command under the request's id.

@@ -89,7 +89,10 @@ pub(super) async fn remove(
     caller.require_admin()?;
     match app.fleet.submit(caller.order(Command::RemoveTeam { name: name.clone() })).await {
         Ok(_) => {
-            app.accounts.remove_members_of(&name).await?;
+            // A retry may find another team of that name.
+            if known(&app, &name).is_err() {
+                app.accounts.remove_members_of(&name).await?;
+            }
             Ok(StatusCode::NO_CONTENT)
         }
         Err(SubmitError::Refused(refusal)) if matches!(*refusal, Refusal::NotFound { .. }) => {
@@ -109,7 +112,9 @@ pub(super) async fn add_member(
     caller.require_admin()?;
     refresh(&app).await;
     let team = known(&app, &team)?;
-    app.accounts.add_member(&team.name, &user).await?;
+    if caller.is_first(&app, format!("add {user} to {}", team.id)).await? {
+        app.accounts.add_member(&team.name, &user).await?;
+    }
     Ok(Answer::ok(view(&app, team).await?))
 }
 
@@ -120,6 +125,8 @@ pub(super) async fn remove_member(
 ) -> Result<StatusCode, Problem> {
     caller.require_admin()?;
     // Also of a team that the fleet does not have: that is how to clear up.
-    app.accounts.remove_member(&team, &user).await?;
+    if caller.is_first(&app, format!("remove {user} from {team}")).await? {
+        app.accounts.remove_member(&team, &user).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

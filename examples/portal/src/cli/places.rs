@@ -29,8 +29,22 @@ impl Places {
         }
     }
 
-    pub(super) async fn open_accounts(&self) -> Result<Accounts, Failure> {
+    /// The accounts; a file that is not there is created.
+    pub(super) async fn create_accounts(&self) -> Result<Accounts, Failure> {
         Ok(Accounts::open(&self.accounts_url()?).await?)
+    }
+
+    /// The accounts that are there.
+    pub(super) async fn open_accounts(&self) -> Result<Accounts, Failure> {
+        let url = self.accounts_url()?;
+        match crate::accounts::file_of(&url) {
+            Some(path) if !path.exists() => Err(format!(
+                "there is no accounts file {}: check --store and --accounts, or make it with `memc-portal user add`",
+                path.display()
+            )
+            .into()),
+            _ => self.create_accounts().await,
+        }
     }
 
     /// Whether there is a store already. Asking must not create it.

@@ -88,7 +88,7 @@ impl Serve {
         let listen = listener.local_addr()?;
         let access_without_token = self.access_without_token(listen)?;
 
-        let accounts = self.places.open_accounts().await?;
+        let accounts = self.places.create_accounts().await?;
         let store = memc_store_sql::connect(&self.places.store).await?;
         let options = memc_core::fleet::Options {
             accept_risks: self.accept_unsafe_store,

@@ -48,10 +48,10 @@ impl Token {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Token::Create(Create { kind, label, places }) => {
-                let accounts = places.open_accounts().await?;
                 let made = match kind.user {
-                    Some(user) => accounts.create_user_token(&user, &label).await?,
-                    None => accounts.create_pillar_token(&label).await?,
+                    Some(user) => places.open_accounts().await?.create_user_token(&user, &label).await?,
+                    // A site may begin with the token that its Salt master needs.
+                    None => places.create_accounts().await?.create_pillar_token(&label).await?,
                 };
                 println!("{}", made.token);
                 Ok(())

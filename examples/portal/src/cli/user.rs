@@ -109,7 +109,7 @@ impl Add {
     async fn run(self) -> Result<(), Failure> {
         let Add { name, admin, team: teams, password, places } = self;
         let password = password.read()?;
-        let accounts = places.open_accounts().await?;
+        let accounts = places.create_accounts().await?;
         accounts.create_user(&name, &password, admin).await?;
         for team in &teams {
             accounts.add_member(team, &name).await?;

@@ -30,6 +30,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
         },
         Refusal::NameTaken { releasing: true, name, .. } => text("refusal-name-releasing").arg("name", name),
         Refusal::NameTaken { name, .. } => text("refusal-name-taken").arg("name", name),
+        Refusal::AddressTaken { address, host } => {
+            text("refusal-address-taken").arg("address", address.to_string()).arg("host", host.as_str())
+        }
         Refusal::InUse { object, name, .. } => match object {
             Object::Cluster => text("refusal-cluster-in-use").arg("name", name),
             Object::Team => text("refusal-team-in-use").arg("name", name),
@@ -74,6 +77,7 @@ fn todo(largest: Mib) -> Text {
 pub(super) fn field_of(refusal: &Refusal) -> Option<&'static str> {
     match refusal {
         Refusal::NameTaken { .. } => Some("name"),
+        Refusal::AddressTaken { .. } => Some("address"),
         Refusal::OutOfRange { field: "address", .. } => Some("address"),
         Refusal::OutOfRange { field: "memory_mib", .. } => Some("memory_mib"),
         Refusal::OutOfRange { field: "instances", .. } => Some("instances"),

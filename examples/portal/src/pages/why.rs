@@ -28,8 +28,11 @@ pub(super) fn condition(state: &State, app: &App, instance: &Instance) -> Condit
     let told = fetch.is_some_and(|fetch| fetch.revision >= instance.revision)
         || host.is_some_and(|view| view.host.served >= instance.revision);
     let seen = app.observations.of(instance.id);
+    let silent = instance.state() == InstanceState::Running
+        && seen.as_ref().is_some_and(|seen| !matches!(seen.probe, Probe::Answered(_)));
     let unclear = seen.is_some_and(|seen| matches!(seen.probe, Probe::Unclear(_)));
     let (tone, word) = match instance.state() {
+        InstanceState::Running if silent => ("busy", text("state-silent")),
         InstanceState::Running => ("good", text("state-running")),
         InstanceState::Pending if instance.observed.is_some() => ("busy", text("state-resizing")),
         InstanceState::Pending => ("busy", text("state-pending")),
@@ -37,6 +40,7 @@ pub(super) fn condition(state: &State, app: &App, instance: &Instance) -> Condit
         InstanceState::Releasing => ("busy", text("state-releasing")),
     };
     let why = match instance.state() {
+        InstanceState::Running if silent => Some(text("why-silent").arg("port", instance.port.to_string())),
         InstanceState::Running => None,
         _ if !told => Some(not_told(host, fetch)),
         InstanceState::Pending => Some(match instance.observed {

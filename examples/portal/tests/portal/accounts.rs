@@ -242,3 +242,24 @@ async fn opening_at_once_and_again() {
     connection.execute("PRAGMA user_version = 99").await.unwrap();
     assert!(matches!(Accounts::open(&url).await, Err(AccountsError::TooNew(99))));
 }
+
+#[tokio::test]
+async fn a_file_that_was_replaced_or_removed_lets_nobody_in() {
+    let fixture = fixture().await;
+    let token = fixture.accounts.create_user_token(&name("li"), "test").await.unwrap().token;
+    // A restore from before the token.
+    let backup = fixture.path.with_file_name("backup.db");
+    let before = Accounts::open(&format!("sqlite://{}", backup.display())).await.unwrap();
+    before.create_user(&name("eve"), "correct horse", false).await.unwrap();
+    before.close().await;
+    assert!(fixture.accounts.user_of_token(&token).await.unwrap().is_some());
+    for suffix in ["", "-wal", "-shm"] {
+        let file = fixture.path.with_file_name(format!("accounts.db{suffix}"));
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(fixture.accounts.ping().await.is_err());
+    std::fs::rename(&backup, &fixture.path).unwrap();
+    fixture.accounts.ping().await.unwrap();
+    assert!(fixture.accounts.user_of_token(&token).await.unwrap().is_none());
+    assert!(fixture.accounts.user(&name("eve")).await.unwrap().is_some());
+}

@@ -13,6 +13,8 @@ async fn bodies_that_cannot_be_read() {
     for body in ["", "{", "{\"team\": shop}", "\u{0}"] {
         assert_eq!(send("application/json", body).await.problem(), (400, "malformed"), "{body:?}");
     }
+    let list = r#"["shop", "pos", "web", 64, 1]"#;
+    assert_eq!(send("application/json", list).await.problem(), (422, "invalid_value"));
     assert_eq!(send("text/plain", "{}").await.problem(), (415, "unsupported_media_type"));
     assert_eq!(
         send("application/x-www-form-urlencoded", "team=shop").await.problem(),

@@ -92,3 +92,35 @@ async fn every_method_takes_a_request_id() {
         assert_eq!(bad.problem(), (422, "invalid_value"), "{method} {path}");
     }
 }
+
+#[tokio::test]
+async fn a_retried_removal_of_a_team_leaves_the_next_of_that_name_alone() {
+    let portal = Portal::new().await;
+    portal.user("eve", false, &[]).await;
+    let remove = || portal.api(&portal.ada, "DELETE", "/teams/tmp").key("d").send();
+    portal.done("POST", "/teams", json!({"name": "tmp"})).await;
+    assert_eq!(remove().await.status, 204);
+    portal.done("POST", "/teams", json!({"name": "tmp"})).await;
+    portal.done("PUT", "/teams/tmp/members/eve", Value::Null).await;
+    assert_eq!(remove().await.status, 204);
+    assert_eq!(portal.get(&portal.ada, "/teams/tmp").await.body["members"], json!(["eve"]));
+}
+
+#[tokio::test]
+async fn members_come_and_go_once_for_a_request_id() {
+    let portal = Portal::new().await;
+    for user in ["eve", "bob"] {
+        portal.user(user, false, &[]).await;
+    }
+    portal.done("POST", "/teams", json!({"name": "tmp"})).await;
+    let send = |method, user| {
+        portal
+            .api(&portal.ada, method, &format!("/teams/tmp/members/{user}"))
+            .key(&format!("{method}-1"))
+            .send()
+    };
+    assert_eq!(send("PUT", "eve").await.status, 200);
+    assert_eq!(send("PUT", "bob").await.problem(), (422, "request_id_reused"));
+    assert_eq!(send("DELETE", "eve").await.status, 204);
+    assert_eq!(send("PUT", "eve").await.body["members"], json!([]), "a retry does not put her back");
+}

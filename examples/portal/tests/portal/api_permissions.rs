@@ -112,3 +112,32 @@ async fn a_revoked_token_and_a_removed_user_get_no_further() {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
 }
+
+#[tokio::test]
+async fn a_team_does_not_read_what_an_older_one_of_its_name_did() {
+    let portal = Portal::new().await.with_hosts().await;
+    let hr = || async {
+        portal.done("POST", "/teams", json!({"name": "hr"})).await;
+        portal.done("PUT", "/clusters/web/quotas/hr", json!({"memory_mib": 100})).await;
+    };
+    let layoffs = json!({"team": "hr", "name": "layoffs", "cluster": "web", "memory_mib": 8, "instances": 1});
+    hr().await;
+    portal.api(&portal.ada, "POST", "/caches").key("secret-key").json(&layoffs).send().await;
+    portal.done("DELETE", "/caches/hr/layoffs", Value::Null).await;
+    let stopped = "/caches/hr/layoffs/instances/layoffs.0/confirm-stopped";
+    portal.done("POST", stopped, json!({"reason": "secret"})).await;
+    portal.done("DELETE", "/teams/hr", Value::Null).await;
+    hr().await;
+    let eve = portal.user("eve", false, &["hr"]).await;
+    let read = || portal.get(&eve, "/audit?cache=hr/layoffs");
+    assert_eq!(read().await.body["items"], json!([]));
+    // Of its own it reads everything but others' request ids.
+    let again = portal.api(&portal.ada, "POST", "/caches").key("another-key").json(&layoffs).send().await;
+    assert_eq!(again.status, 201);
+    let items = read().await.body["items"].clone();
+    assert_eq!(
+        (items[0]["action"].as_str(), &items[0]["request_id"]),
+        (Some("cache.allocate"), &Value::Null)
+    );
+    assert_eq!(items[1], Value::Null);
+}

@@ -54,7 +54,8 @@ fn mistakes_are_told_in_a_sentence() {
         (&["user", "remove", "li", "--store", store], "", "there is no user li"),
         (&["user", "list"], "", "--store"),
         (&["user", "list", "--store", "postgres://db/memc"], "", "--accounts"),
-        (&["user", "list", "--store", &nowhere], "", "No such file or directory"),
+        (&["user", "list", "--store", &nowhere], "", "there is no accounts file"),
+        (&["user", "add", "li", "--password-stdin", "--store", &nowhere], "correct horse", "No such file"),
         (&["token", "create", "--user", "li", "--store", store], "", "there is no user li"),
         (&["token", "create", "--store", store], "", "--user <NAME>|--pillar"),
         (&["token", "create", "--user", "ada", "--pillar", "--store", store], "", "cannot be used with"),
@@ -86,14 +87,18 @@ fn every_flag_can_be_a_variable() {
     let elsewhere = format!("sqlite://{}/people.db", directory.path().display());
     let output = memc_portal().args(["user", "list"]).env("MEMC_STORE", &store).output().unwrap();
     assert_eq!(output.stdout, b"ada\tmember\t\n");
-    let output = memc_portal()
-        .args(["user", "list"])
-        .envs([("MEMC_STORE", &store), ("MEMC_ACCOUNTS", &elsewhere)])
-        .output()
-        .unwrap();
-    assert!(output.status.success());
-    assert_eq!(output.stdout, b"");
-    assert!(directory.path().join("people.db").exists());
+    let people = || {
+        let mut program = memc_portal();
+        program.args(["user", "list"]).envs([("MEMC_STORE", &store), ("MEMC_ACCOUNTS", &elsewhere)]);
+        program.output().unwrap()
+    };
+    assert!(!people().status.success());
+    assert!(!directory.path().join("people.db").exists(), "asking creates nothing");
+    succeed(
+        &["user", "add", "li", "--password-stdin", "--store", &store, "--accounts", &elsewhere],
+        "correct horse",
+    );
+    assert_eq!(people().stdout, b"li\tmember\t\n");
 }
 
 #[test]

@@ -70,9 +70,12 @@ impl<'a> Draft<'a> {
         if memory != cache.memory {
             let need = cluster.policy.overhead.booking(memory);
             for instance in instances {
-                // Until the process is seen to have given memory back, the larger of the two is booked.
-                let phase = if need < instance.booked { Phase::Shrinking } else { Phase::Kept };
-                let booked = instance.booked.max(need);
+                // Until the process is seen to have given memory back, what it had stays booked; and a rule of booking
+                // that has grown since does not make a smaller instance book more.
+                let booked =
+                    if memory > instance.memory { instance.booked.max(need) } else { instance.booked };
+                let shrinks = memory < instance.memory || instance.phase == Phase::Shrinking;
+                let phase = if shrinks && need < booked { Phase::Shrinking } else { Phase::Kept };
                 self.put(Record::Instance(Instance {
                     memory,
                     booked,
@@ -172,7 +175,7 @@ impl<'a> Draft<'a> {
             limit,
             used,
             asked,
-            largest: usable(cluster, by_quota.min(by_room)),
+            largest: usable(cluster, by_quota.min(by_room).max(kept_already(kept))),
         })
     }
 
@@ -227,7 +230,10 @@ impl<'a> Draft<'a> {
             memory,
             instances: instances.len() as u16,
             blocker: Blocker::Memory,
-            largest: usable(cluster, by_quota.min(self.largest_grown(cluster, instances))),
+            largest: usable(
+                cluster,
+                by_quota.min(self.largest_grown(cluster, instances)).max(kept_already(instances)),
+            ),
         })
     }
 
@@ -282,6 +288,11 @@ impl<'a> Draft<'a> {
 fn quota_share(limit: Mib, used: Mib, instances: u16, kept: &[Instance]) -> Mib {
     let others = used.minus(kept.iter().map(|instance| instance.memory).sum());
     Mib::capped(limit.minus(others).get() / u64::from(instances.max(1)))
+}
+
+/// The size that these have: keeping it or going below is never refused.
+fn kept_already(kept: &[Instance]) -> Mib {
+    kept.iter().map(|instance| instance.memory).min().unwrap_or_default()
 }
 
 /// As far as a cluster allows an instance of this size; zero if it is too small to be one.

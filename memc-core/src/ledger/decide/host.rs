@@ -5,22 +5,31 @@ use std::net::IpAddr;
 use super::{Draft, Outcome, not_found, out_of_range};
 use crate::ledger::{HostPatch, HostSpec, HostView, Object, PortUse, Refusal};
 use crate::model::{
-    Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record, RetiredPort, Revision,
+    Cluster, Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record, RetiredPort, Revision,
     Timestamp,
 };
 
 impl Draft<'_> {
     pub(super) fn add_host(mut self, name: &HostName, spec: &HostSpec) -> Result<Outcome, Refusal> {
         self.check_name(name, None)?;
-        check_address(spec.address)?;
+        let address = self.check_address(spec.address, None)?;
         check_memory(spec.memory)?;
-        let cluster = self.cluster(&spec.cluster)?.id;
-        let id = HostId::new(self.fresh_id());
+        let cluster = self.cluster(&spec.cluster)?;
+        // The same machine again, while ports of it must not be issued yet: it keeps its number, and they with it.
+        let named = self.state.removed_hosts().find(|view| like(&view.host.name, name));
+        let returning =
+            named.or_else(|| self.state.removed_hosts().find(|view| view.host.address == address));
+        if let Some(view) = returning {
+            self.cool_down_from_now(view, cluster);
+        }
+        let id = returning.map_or_else(|| HostId::new(self.fresh_id()), |view| view.host.id);
+        self.forget_removed_hosts(id);
+        let cluster = cluster.id;
         self.put(Record::Host(Host {
             id,
             name: name.clone(),
             cluster,
-            address: spec.address,
+            address,
             memory: spec.memory,
             rack: spec.rack.clone(),
             status: HostStatus::Active,
@@ -29,19 +38,14 @@ impl Draft<'_> {
             served_at: None,
             revision: self.revision,
         }));
-        Ok(self.done(
-            "host.add",
-            target(name),
-            format!("{} at {}", spec.memory, spec.address),
-            Key::Host { id },
-        ))
+        Ok(self.done("host.add", target(name), format!("{} at {address}", spec.memory), Key::Host { id }))
     }
 
     pub(super) fn change_host(mut self, name: &HostName, patch: &HostPatch) -> Result<Outcome, Refusal> {
         let view = self.host(name)?;
         let mut host = view.host.clone();
         let moves = patch.name.as_ref().is_some_and(|name| *name != host.name)
-            || patch.address.is_some_and(|address| address != host.address)
+            || patch.address.is_some_and(|address| address.to_canonical() != host.address)
             || patch
                 .cluster
                 .as_ref()
@@ -54,11 +58,13 @@ impl Draft<'_> {
         }
         if let Some(name) = &patch.name {
             self.check_name(name, Some(host.id))?;
+            if self.state.removed_hosts().any(|view| like(&view.host.name, name)) {
+                return Err(name_taken(name, true));
+            }
             host.name = name.clone();
         }
         if let Some(address) = patch.address {
-            check_address(address)?;
-            host.address = address;
+            host.address = self.check_address(address, Some(host.id))?;
         }
         if let Some(memory) = patch.memory {
             check_memory(memory)?;
@@ -92,19 +98,10 @@ impl Draft<'_> {
         let mut host = view.host.clone();
         let id = host.id;
         if host.status == HostStatus::Lost {
-            // What it had may still run there until its tombstones arrive: cool down from now on.
             let Some(cluster) = self.state.cluster(host.cluster) else {
                 return Err(not_found(Object::Cluster, &host.cluster.to_string()));
             };
-            let reusable_at = self.now.after(cluster.policy.cool_down());
-            for usage in view.ports.values() {
-                if let PortUse::Retired(retired) = usage
-                    && retired.reusable_at == Timestamp::NEVER
-                {
-                    let record = RetiredPort { reusable_at, revision: self.revision, ..retired.clone() };
-                    self.changes.push(crate::ledger::Change::Put(Record::RetiredPort(record)));
-                }
-            }
+            self.cool_down_from_now(view, cluster);
         }
         host.status = HostStatus::Active;
         self.put_if_changed(host);
@@ -115,10 +112,16 @@ impl Draft<'_> {
         let view = self.host(name)?;
         empty(view, "release or move its instances first, and wait until they have stopped")?;
         let id = view.host.id;
-        let retired: Vec<Key> =
-            view.ports.keys().map(|port| Key::RetiredPort { host: id, port: *port }).collect();
-        retired.into_iter().for_each(|key| self.remove(key));
-        self.remove(Key::Host { id });
+        if closed_ports(view, self.now) > 0 {
+            self.put(Record::Host(Host {
+                status: HostStatus::Removed,
+                revision: self.revision,
+                ..view.host.clone()
+            }));
+        } else {
+            self.forget_host(view);
+        }
+        self.forget_removed_hosts(id);
         Ok(self.done("host.remove", target(name), String::new(), Key::Host { id }))
     }
 
@@ -157,6 +160,38 @@ impl Draft<'_> {
         Ok(self.done("host.lose", target(name), detail, Key::Host { id }))
     }
 
+    /// What a host that comes back had may still run there until its tombstones arrive.
+    fn cool_down_from_now(&mut self, view: &HostView, cluster: &Cluster) {
+        let reusable_at = self.now.after(cluster.policy.cool_down());
+        for usage in view.ports.values() {
+            if let PortUse::Retired(retired) = usage
+                && retired.reusable_at == Timestamp::NEVER
+            {
+                let revision = self.revision;
+                self.put(Record::RetiredPort(RetiredPort { reusable_at, revision, ..retired.clone() }));
+            }
+        }
+    }
+
+    /// The host and what is remembered of its ports.
+    pub(super) fn forget_host(&mut self, view: &HostView) {
+        let id = view.host.id;
+        for port in view.ports.keys() {
+            self.remove(Key::RetiredPort { host: id, port: *port });
+        }
+        self.remove(Key::Host { id });
+    }
+
+    /// Hosts that were removed and have no port left that must not be issued; a few with each command, so that none
+    /// grows without bound.
+    fn forget_removed_hosts(&mut self, but: HostId) {
+        let now = self.now;
+        let open = |view: &&HostView| view.host.id != but && closed_ports(view, now) == 0;
+        for view in self.state.removed_hosts().filter(open).take(8) {
+            self.forget_host(view);
+        }
+    }
+
     fn put_if_changed(&mut self, host: Host) {
         if self.state.host(host.id).is_none_or(|view| view.host != host) {
             self.put(Record::Host(Host { revision: self.revision, ..host }));
@@ -165,14 +200,46 @@ impl Draft<'_> {
 
     fn check_name(&self, name: &HostName, own: Option<HostId>) -> Result<(), Refusal> {
         match self.state.host_like(name) {
-            Some(view) if Some(view.host.id) != own => Err(Refusal::NameTaken {
-                object: Object::Host,
-                name: view.host.name.to_string(),
-                releasing: false,
-            }),
+            Some(view) if Some(view.host.id) != own => Err(name_taken(&view.host.name, false)),
             _ => Ok(()),
         }
     }
+
+    /// The address in its plain form, if it is of one host and of no other: two hosts at one address would give two
+    /// teams the same endpoint.
+    fn check_address(&self, address: IpAddr, own: Option<HostId>) -> Result<IpAddr, Refusal> {
+        let address = address.to_canonical();
+        let of_one_host = match address {
+            IpAddr::V4(v4) => v4.octets()[0] != 0 && v4.octets()[0] < 224,
+            IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast() && !v6.is_unicast_link_local(),
+        };
+        if !of_one_host {
+            return Err(out_of_range("address", address, "the address of one host"));
+        }
+        match self.state.host_at(address) {
+            Some(view) if Some(view.host.id) != own => {
+                Err(Refusal::AddressTaken { address, host: view.host.name.clone() })
+            }
+            _ => Ok(address),
+        }
+    }
+}
+
+/// Ports of a host that must not be issued yet.
+fn closed_ports(view: &HostView, now: Timestamp) -> usize {
+    let closed = |usage: &&PortUse| match usage {
+        PortUse::Retired(retired) => retired.reusable_at > now,
+        PortUse::Instance(_) => true,
+    };
+    view.ports.values().filter(closed).count()
+}
+
+fn like(one: &HostName, other: &HostName) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
+fn name_taken(name: &HostName, releasing: bool) -> Refusal {
+    Refusal::NameTaken { object: Object::Host, name: name.to_string(), releasing }
 }
 
 fn empty(view: &HostView, todo: &'static str) -> Result<(), Refusal> {
@@ -181,14 +248,6 @@ fn empty(view: &HostView, todo: &'static str) -> Result<(), Refusal> {
     }
     let by = format!("{} instances", view.instances);
     Err(Refusal::InUse { object: Object::Host, name: view.host.name.to_string(), by, todo })
-}
-
-fn check_address(address: IpAddr) -> Result<(), Refusal> {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    if address.is_unspecified() || address.is_multicast() || broadcast {
-        return Err(out_of_range("address", address, "the address of one host"));
-    }
-    Ok(())
 }
 
 fn check_memory(memory: Mib) -> Result<(), Refusal> {

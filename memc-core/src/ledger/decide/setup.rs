@@ -62,6 +62,9 @@ impl Draft<'_> {
                 todo: "release the caches and remove the hosts first",
             });
         }
+        for view in self.state.removed_hosts().filter(|view| view.host.cluster == id) {
+            self.forget_host(view);
+        }
         self.remove_quotas(|quota| quota.cluster == id);
         self.remove(Key::Cluster { id });
         Ok(self.done("cluster.remove", target(name), String::new(), Key::Cluster { id }))

@@ -108,11 +108,15 @@ impl State {
         let id = host.id;
         let before = self.hosts.get(&id).map(|view| view.host.clone());
         if let Some(before) = &before {
-            self.host_names.remove(&before.name.as_str().to_ascii_lowercase());
-            self.cluster_hosts.remove(&(before.cluster, id));
+            self.forget_names(before);
         }
-        self.host_names.insert(host.name.as_str().to_ascii_lowercase(), id);
-        self.cluster_hosts.insert((host.cluster, id));
+        if host.status == HostStatus::Removed {
+            self.removed_hosts.insert((host.cluster, id));
+        } else {
+            self.host_names.insert(host.name.as_str().to_ascii_lowercase(), id);
+            self.cluster_hosts.insert((host.cluster, id));
+            self.host_addresses.insert(host.address, id);
+        }
         match self.hosts.get_mut(&id) {
             Some(view) => view.host = host,
             None => {
@@ -131,10 +135,19 @@ impl State {
         let Some(view) = self.hosts.remove(&id) else {
             return Ok(None);
         };
-        self.host_names.remove(&view.host.name.as_str().to_ascii_lowercase());
-        self.cluster_hosts.remove(&(view.host.cluster, id));
+        self.forget_names(&view.host);
         self.index.set(id, None);
         Ok(Some(view.host))
+    }
+
+    fn forget_names(&mut self, host: &Host) {
+        if host.status == HostStatus::Removed {
+            self.removed_hosts.remove(&(host.cluster, host.id));
+        } else {
+            self.host_names.remove(&host.name.as_str().to_ascii_lowercase());
+            self.cluster_hosts.remove(&(host.cluster, host.id));
+            self.host_addresses.remove(&host.address);
+        }
     }
 
     fn put_team(&mut self, team: Team) -> Option<Team> {

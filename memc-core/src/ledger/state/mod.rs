@@ -4,6 +4,7 @@ mod fold;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use super::Head;
 use crate::model::{
@@ -85,6 +86,9 @@ pub struct State {
     /// By name without case, since names that differ only there are refused.
     host_names: BTreeMap<String, HostId>,
     cluster_hosts: BTreeSet<(ClusterId, HostId)>,
+    host_addresses: HashMap<IpAddr, HostId>,
+    /// Hosts of status `Removed`, which are in none of the three above.
+    removed_hosts: BTreeSet<(ClusterId, HostId)>,
     teams: BTreeMap<TeamId, Team>,
     team_names: BTreeMap<TeamName, TeamId>,
     quotas: BTreeMap<(ClusterId, TeamId), Quota>,
@@ -108,6 +112,8 @@ impl Default for State {
             hosts: HashMap::new(),
             host_names: BTreeMap::new(),
             cluster_hosts: BTreeSet::new(),
+            host_addresses: HashMap::new(),
+            removed_hosts: BTreeSet::new(),
             teams: BTreeMap::new(),
             team_names: BTreeMap::new(),
             quotas: BTreeMap::new(),

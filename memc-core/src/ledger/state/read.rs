@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use std::net::IpAddr;
+
 use super::{HostView, PortUse, State};
 use crate::ledger::Head;
 use crate::model::{
@@ -68,6 +70,17 @@ impl State {
     /// A host whose name is this one but for case.
     pub(in crate::ledger) fn host_like(&self, name: &HostName) -> Option<&HostView> {
         self.hosts.get(self.host_names.get(&name.as_str().to_ascii_lowercase())?)
+    }
+
+    /// The host that has this address.
+    #[must_use]
+    pub fn host_at(&self, address: IpAddr) -> Option<&HostView> {
+        self.hosts.get(self.host_addresses.get(&address)?)
+    }
+
+    /// Hosts that were removed while ports of them must not be issued yet.
+    pub(in crate::ledger) fn removed_hosts(&self) -> impl Iterator<Item = &HostView> {
+        self.removed_hosts.iter().filter_map(|(_, host)| self.hosts.get(host))
     }
 
     /// Every team, by name.

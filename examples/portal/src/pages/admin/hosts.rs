@@ -52,7 +52,8 @@ fn row(fetches: &Fetches, view: &HostView) -> Row {
     let state = match host.status {
         HostStatus::Active => Glance { tone: "good", word: text("host-active") },
         HostStatus::Cordoned => Glance { tone: "busy", word: text("host-cordoned") },
-        HostStatus::Lost => Glance { tone: "bad", word: text("host-lost") },
+        // A removed host is in no list and has no page.
+        HostStatus::Lost | HostStatus::Removed => Glance { tone: "bad", word: text("host-lost") },
     };
     // Another process may have answered the last fetch: the later of the two is known.
     let noted = fetches.last(&host.name).map(|fetch| fetch.at);

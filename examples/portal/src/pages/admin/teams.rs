@@ -180,9 +180,12 @@ pub(in crate::pages) async fn remove(
     let mut form = Form::sent(fields);
     match carry_out(&member, &mut form, Command::RemoveTeam { name: name.clone() }).await {
         Ok(()) => {
-            // A later team of this name is another one: nobody is in it by having been in this.
-            let removed = member.visit.app.accounts.remove_members_of(&name).await;
-            removed.map_err(Failure::accounts)?;
+            // A later team of this name is another one: nobody is in it by having been in this. A form that was sent
+            // again may find that one.
+            if check(&member, &name).is_err() {
+                let removed = member.visit.app.accounts.remove_members_of(&name).await;
+                removed.map_err(Failure::accounts)?;
+            }
             go("/admin/teams?done=removed")
         }
         Err(status) => show_remove(&member, status, &name, form),
