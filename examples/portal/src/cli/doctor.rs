@@ -2,8 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use memc_core::ledger::{FORMAT, State};
+use memc_core::model::Timestamp;
 use memc_core::store::{Severity, Store};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -134,6 +136,25 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
         state.caches().count(),
         state.instances().count(),
     );
+    // The tables and the history are written together: each says whether the other was touched.
+    match inspect::history(store).await {
+        Ok(folded) if folded == state => {}
+        Ok(folded) if folded.head() != head => {
+            report.note("ledger.moved", "it grew while it was looked at: look again")
+        }
+        Ok(_) => {
+            report.wrong("ledger.tables", "the tables are not what the history comes to: restore a backup")
+        }
+        Err(error) => report.wrong("ledger.history", error),
+    }
+    let now = Timestamp::of_this_machine();
+    if head.at > now.after(Duration::from_secs(60)) {
+        let ahead = (head.at.as_millis() - now.as_millis()) / 1000;
+        let detail = format_args!(
+            "the last change is {ahead} s in the future: ports that cool down wait for that, set the clock"
+        );
+        report.wrong("ledger.clock", detail);
+    }
     for view in state.hosts().filter(|view| view.booked > view.host.memory) {
         // Allowed when an operator took memory away: it stops growth until enough was released.
         let name = &view.host.name;

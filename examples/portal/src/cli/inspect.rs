@@ -22,3 +22,17 @@ pub(super) async fn state(store: &dyn Store) -> Result<State, StoreError> {
     folded.0.loaded(head);
     Ok(folded.0)
 }
+
+/// What a store's history says: the state that its commits fold to, or why they do not. Reads all of it.
+pub(super) async fn history(store: &dyn Store) -> Result<State, StoreError> {
+    let mut state = State::default();
+    loop {
+        let commits = store.commits(state.head().revision, 1000).await?;
+        if commits.is_empty() {
+            return Ok(state);
+        }
+        for commit in &commits {
+            state.fold(commit).map_err(|error| StoreError::corrupt("commits", error))?;
+        }
+    }
+}

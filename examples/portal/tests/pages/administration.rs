@@ -9,7 +9,7 @@ use crate::portal::{PASSWORD, Portal};
 async fn administration() {
     let portal = Portal::new().await;
     let ada = portal.login("ada").await;
-    let form = ada.get("/admin/clusters/new").await.body;
+    let form = ada.get("/admin/new-cluster").await.body;
     let filled: Vec<(String, String)> = form
         .split("<input class=\"number\"")
         .skip(1)
@@ -23,7 +23,7 @@ async fn administration() {
     let mut fields: Vec<(&str, &str)> =
         filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     fields.push(("name", "batch"));
-    let created = ada.fill_in("/admin/clusters/new", "/admin/clusters/new", &fields).await;
+    let created = ada.fill_in("/admin/new-cluster", "/admin/new-cluster", &fields).await;
     assert_eq!(created.location, "/admin/clusters?done=added", "{}", created.body);
     let policy =
         portal.fleet.read(|state| state.cluster_named(&"batch".parse().unwrap()).unwrap().policy.clone());
@@ -36,7 +36,7 @@ async fn administration() {
         ("memory_mib", "512"),
         ("blocked_ports", "11300, 11301"),
     ];
-    let taken = ada.fill_in("/admin/hosts/new", "/admin/hosts/new", &host).await;
+    let taken = ada.fill_in("/admin/new-host", "/admin/new-host", &host).await;
     assert_eq!(taken.status, StatusCode::CONFLICT);
     assert!(
         taken.body.contains("m1 exists already") && taken.body.contains("value=\"11300, 11301\""),
@@ -45,7 +45,7 @@ async fn administration() {
     );
     let host: Vec<_> = [("name", "b1")].into_iter().chain(host.into_iter().skip(1)).collect();
     assert_eq!(
-        ada.fill_in("/admin/hosts/new", "/admin/hosts/new", &host).await.location,
+        ada.fill_in("/admin/new-host", "/admin/new-host", &host).await.location,
         "/admin/hosts?done=added"
     );
     ada.fill_in("/admin/hosts/b1", "/admin/hosts/b1/cordon", &[]).await;

@@ -188,7 +188,7 @@ async fn hostile_values_are_only_text() {
         ))
         .await,
     );
-    echoed(ada.fill_in("/admin/hosts/new", "/admin/hosts/new", &[("name", evil), ("address", evil)]).await);
+    echoed(ada.fill_in("/admin/new-host", "/admin/new-host", &[("name", evil), ("address", evil)]).await);
     echoed(ada.fill_in("/account", "/account/tokens", &[("label", evil)]).await);
     let reason = Reason::new(evil).unwrap();
     portal.submit(Command::LoseHost { name: "m2".parse().unwrap(), reason }).await;

@@ -164,11 +164,11 @@ pub(crate) fn hidden(body: &str, action: &str) -> Vec<(String, String)> {
 
 pub(crate) const ADMINISTRATION: [&str; 15] = [
     "/admin/clusters",
-    "/admin/clusters/new",
+    "/admin/new-cluster",
     "/admin/clusters/web",
     "/admin/clusters/web/remove",
     "/admin/hosts",
-    "/admin/hosts/new",
+    "/admin/new-host",
     "/admin/hosts/m1",
     "/admin/hosts/m1/lost",
     "/admin/hosts/m1/remove",

@@ -1,6 +1,8 @@
 //! The command line, as an operator uses it.
 
 use crate::program::{Served, api, memc_portal, request, run, store_in, succeed};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection, Executor};
 
 #[test]
 fn users_and_tokens() {
@@ -135,6 +137,25 @@ async fn the_doctor_looks_at_everything() {
         assert!(report.contains(part), "{part}: {report}");
     }
     stop(served);
+
+    // What somebody changed by hand.
+    let change = async |statement: &'static str| {
+        let options = SqliteConnectOptions::new().filename(directory.path().join("memc.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        connection.execute(statement).await.unwrap();
+        connection.close().await.unwrap();
+        run(&["doctor", "--store", store], "")
+    };
+    for (wrong, right, code) in [
+        ("UPDATE fleet SET last_id = 100", "UPDATE fleet SET last_id = 1", "ledger.tables"),
+        ("UPDATE commits SET previous = randomblob(16) WHERE revision = 2", "SELECT 1", "ledger.history"),
+    ] {
+        let report = change(wrong).await;
+        assert_eq!(report.status.code(), Some(1), "{wrong}");
+        let text = String::from_utf8_lossy(&report.stdout).into_owned();
+        assert!(text.contains(code), "{wrong}: {text}");
+        change(right).await;
+    }
 
     // All pages but the first are no pages.
     let path = directory.path().join("memc.db");
