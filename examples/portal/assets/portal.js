@@ -39,6 +39,11 @@ async function follow() {
       const address = new URL(location.href);
       address.searchParams.delete("done");
       const response = await fetch(address, { headers: { accept: "text/html" } });
+      if (response.status === 404) {
+        // What the page is about has come to its end.
+        location.assign("/caches?done=gone");
+        return;
+      }
       if (response.ok && !response.redirected) {
         const page = new DOMParser().parseFromString(await response.text(), "text/html");
         const fresh = page.querySelector("main");

@@ -33,6 +33,12 @@ pub enum Command {
         /// The fleet's id.
         id: uuid::Uuid,
     },
+    /// Start a new epoch, after the ledger was set back to an older backup: hosts follow its documents again though they
+    /// had newer ones, and numbers given out since the backup are not given out again.
+    StartEpoch {
+        /// Which backup, and why.
+        reason: Reason,
+    },
     /// Create a cluster.
     CreateCluster {
         /// Unique in the fleet.

@@ -2,6 +2,9 @@
 //!
 //! Every rule of a fleet is kept by [`decide`](crate::ledger::decide()) on the exact state that a commit is appended
 //! to. A store has one hard thing to do, and it is small: see [`Store::turn`].
+//!
+//! To write one, implement [`Store`] with `#[async_trait]`, read [`MemoryStore`] as the reference, and run the cases of
+//! `memc_core::conformance` (feature `conformance`) on it: that module says how, in a few lines.
 
 mod error;
 #[cfg(feature = "conformance")]

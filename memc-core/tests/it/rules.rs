@@ -486,3 +486,14 @@ fn a_rule_of_booking_that_grew_books_nothing_for_a_smaller_instance() {
     world.run_all("a");
     assert_eq!(world.instances("a")[0].booked, mib(500), "as much as it had, no more");
 }
+
+#[test]
+fn a_new_epoch_is_followed_and_its_numbers_are_new() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(Command::StartEpoch { reason: name("restored last night's backup") });
+    world.ok(allocate("a", 10, 1));
+    let document = document(&world.state, &name("m1"), false).unwrap();
+    assert_eq!(document.meta.epoch, 2);
+    assert!(document.meta.ids[&port(11211)].get() > 1 << 32);
+}

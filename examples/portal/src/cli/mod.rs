@@ -1,8 +1,9 @@
-//! The command line: `memc-portal serve`, `user`, `token`, `doctor`.
+//! The command line: `memc-portal serve`, `user`, `token`, `doctor`, `restored`.
 
 mod doctor;
 mod inspect;
 mod places;
+mod restored;
 mod serve;
 mod token;
 mod user;
@@ -45,6 +46,9 @@ enum Command {
     Token(token::Token),
     /// Print settings, versions and counts, and check everything; fails if something is wrong.
     Doctor(Places),
+    /// Say that the store was set back to an older backup: start a new epoch, so that hosts follow it again and nothing
+    /// made since is taken for what is made from now on.
+    Restored(restored::Restored),
 }
 
 /// Something that ends the program, said to people.
@@ -63,6 +67,7 @@ pub fn run() -> ExitCode {
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::User(user) => user.run().await.map(|()| ExitCode::SUCCESS),
             Command::Token(token) => token.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(places) => doctor::run(&places).await,
         }
     });

@@ -46,6 +46,7 @@ pub(super) fn who(actor: &str) -> Text {
 fn what(action: &str) -> Text {
     match action {
         "fleet.found" => text("action-fleet-found"),
+        "fleet.start-epoch" => text("action-fleet-start-epoch"),
         "cluster.create" => text("action-cluster-create"),
         "cluster.change" => text("action-cluster-change"),
         "cluster.remove" => text("action-cluster-remove"),

@@ -107,6 +107,7 @@ fn done(word: &str) -> Option<Text> {
         "created" => text("done-created"),
         "resized" => text("done-resized"),
         "released" => text("done-released"),
+        "gone" => text("done-gone"),
         "replaced" => text("done-replaced"),
         "stopped" => text("done-stopped"),
         "saved" => text("done-saved"),

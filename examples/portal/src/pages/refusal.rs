@@ -50,6 +50,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
                 _ => why.arg("instances", instances),
             }
         }
+        Refusal::QuotaExceeded { team, cluster, limit: Mib::ZERO, .. } => {
+            text("refusal-no-quota").arg("team", team.as_str()).arg("cluster", cluster.as_str())
+        }
         Refusal::QuotaExceeded { team, cluster, limit, used, asked, largest } => text("refusal-quota")
             .arg("team", team.as_str())
             .arg("cluster", cluster.as_str())

@@ -138,6 +138,10 @@ async fn the_doctor_looks_at_everything() {
     }
     stop(served);
 
+    let restored = succeed(&["restored", "--reason", "a test", "--store", store], "");
+    assert!(restored.starts_with("epoch 2:"), "{restored}");
+    assert!(succeed(&["doctor", "--store", store], "").contains("epoch 2, revision 3"));
+
     // What somebody changed by hand.
     let change = async |statement: &'static str| {
         let options = SqliteConnectOptions::new().filename(directory.path().join("memc.db"));
@@ -147,7 +151,7 @@ async fn the_doctor_looks_at_everything() {
         run(&["doctor", "--store", store], "")
     };
     for (wrong, right, code) in [
-        ("UPDATE fleet SET last_id = 100", "UPDATE fleet SET last_id = 1", "ledger.tables"),
+        ("UPDATE fleet SET epoch = 7", "UPDATE fleet SET epoch = 2", "ledger.tables"),
         ("UPDATE commits SET previous = randomblob(16) WHERE revision = 2", "SELECT 1", "ledger.history"),
     ] {
         let report = change(wrong).await;

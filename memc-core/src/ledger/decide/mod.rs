@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use super::{Action, Change, Command, Object, Order, Receipt, Refusal, State};
 use crate::model::{
-    Cache, CacheName, Cluster, ClusterName, FleetRecord, HostName, Key, Record, Request, Revision, Team,
-    TeamName, Timestamp,
+    Cache, CacheName, Cluster, ClusterName, FleetRecord, HostName, Key, Reason, Record, Request, Revision,
+    Team, TeamName, Timestamp,
 };
 
 /// How long a request id is remembered: 7 days.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Expired request ids that one commit forgets at most, so that none grows without bound.
 const FORGOTTEN_AT_ONCE: usize = 8;
+
+/// Numbers that may have been given out between a backup and its restore: far more than a fleet has instances.
+const NUMBERS_LOST: u64 = 1 << 32;
 
 /// What carrying out a command comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,7 @@ impl<'a> Draft<'a> {
     fn carry_out(self, order: &Order) -> Result<Outcome, Refusal> {
         match &order.command {
             Command::Found { id } => self.found(*id),
+            Command::StartEpoch { reason } => self.start_epoch(reason),
             Command::CreateCluster { name, spec } => self.create_cluster(name, spec),
             Command::ChangeCluster { name, patch } => self.change_cluster(name, patch),
             Command::RemoveCluster { name } => self.remove_cluster(name),
@@ -118,6 +122,13 @@ impl<'a> Draft<'a> {
         }
         self.put(Record::Fleet(FleetRecord { id, epoch: 1, last_id: 0 }));
         Ok(self.done("fleet.found", "fleet".into(), id.to_string(), Key::Fleet))
+    }
+
+    fn start_epoch(mut self, reason: &Reason) -> Result<Outcome, Refusal> {
+        let fleet = self.state.fleet().cloned().ok_or_else(|| not_found(Object::Cluster, "fleet"))?;
+        let (epoch, last_id) = (fleet.epoch.saturating_add(1), fleet.last_id.saturating_add(NUMBERS_LOST));
+        self.put(Record::Fleet(FleetRecord { epoch, last_id, ..fleet }));
+        Ok(self.done("fleet.start-epoch", "fleet".into(), format!("epoch {epoch}: {reason}"), Key::Fleet))
     }
 
     /// The next number that nothing had before.

@@ -1,0 +1,35 @@
+//! `memc-portal restored`
+
+use clap::Args;
+use memc_core::Fleet;
+use memc_core::fleet::Options;
+use memc_core::ledger::{Command, Order};
+use memc_core::model::Reason;
+
+use super::Failure;
+use super::places::Places;
+
+#[derive(Debug, Args)]
+pub(super) struct Restored {
+    /// Which backup, and why; for the history.
+    #[arg(long, env = "MEMC_REASON", value_name = "TEXT")]
+    reason: Reason,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Restored {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        if !self.places.store_exists() {
+            return Err(format!("there is no store {}", self.places.store).into());
+        }
+        let fleet =
+            Fleet::open(memc_store_sql::connect(&self.places.store).await?, Options::default()).await?;
+        let command = Command::StartEpoch { reason: self.reason };
+        let order = Order { actor: "operator:command-line".parse()?, request: None, command };
+        fleet.submit(order).await?;
+        let epoch = fleet.read(|state| state.fleet().map_or(0, |fleet| fleet.epoch));
+        println!("epoch {epoch}: hosts follow this store from their next pillar on");
+        Ok(())
+    }
+}
