@@ -100,11 +100,6 @@ def install_unit(template, descriptors):
     return changed
 
 
-def unit_differs(template, descriptors):
-    """Whether ``install_unit`` would change something."""
-    return __salt__["memc_host.read_text"](UNIT_FILE) != fill(template, "NOFILE", descriptors)
-
-
 def install_script(port, template):
     """Put the SysV script of a port in place. True when it changed."""
     return __salt__["memc_host.write_text"](script_path(port), fill(template, "PORT", port), 0o755)

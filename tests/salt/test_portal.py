@@ -17,7 +17,7 @@ def portal(lab, api):
     """A portal with one cluster of h1 and h3, behind the API that the master asks."""
     program = binary()
     if program is None:
-        pytest.skip("the portal is not built: cargo build -p memc-portal, or name it in MEMC_PORTAL")
+        pytest.fail("the portal is not built: cargo build -p memc-portal, or name it in MEMC_PORTAL")
     with Portal(program) as running:
         lab.token.write_text(running.pillar_token + "\n")
         api.use("pass", UPSTREAM)

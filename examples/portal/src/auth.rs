@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, HeaderValue, header};
 use memc_core::model::TeamName;
 use subtle::ConstantTimeEq;
 
@@ -32,53 +31,6 @@ pub fn require_admin(user: &User) -> Result<(), Problem> {
 #[must_use]
 pub fn csrf_matches(session: &Session, given: &str) -> bool {
     session.csrf.as_bytes().ct_eq(given.as_bytes()).into()
-}
-
-/// For pages: the session of who is logged in; everyone else is sent to the login page, which leads back here.
-#[derive(Clone)]
-pub struct SignedIn(pub Session);
-
-impl FromRequestParts<App> for SignedIn {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let session = match session_token(&parts.headers, &app.settings) {
-            Some(token) => app.accounts.session(&token).await.map_err(|error| {
-                tracing::error!(%error, "a session could not be looked up");
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "try again in a moment")
-                    .into_response()
-            })?,
-            None => None,
-        };
-        match session {
-            Some(session) => Ok(SignedIn(session)),
-            None => Err(Redirect::to(&login_page(parts)).into_response()),
-        }
-    }
-}
-
-impl OptionalFromRequestParts<App> for SignedIn {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Infallible> {
-        Ok(<SignedIn as FromRequestParts<App>>::from_request_parts(parts, app).await.ok())
-    }
-}
-
-fn login_page(parts: &Parts) -> String {
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    if parts.method != Method::GET || path == "/" {
-        return "/login".into();
-    }
-    let mut page = String::from("/login?next=");
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            page.push(byte.into());
-        } else {
-            page.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    page
 }
 
 /// For the API: the user of the personal token that came as `Authorization: Bearer …`.
