@@ -9,5 +9,7 @@
 //! number), so that an index rebuilt from a load and one folded from commits decide alike.
 
 mod index;
+mod layout;
 
 pub use index::{Index, Site, Spot, Taken};
+pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};
