@@ -1,11 +1,13 @@
 //! The tables that records live in, and a record's way into its row and back.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use memc_core::ledger::Receipt;
 use memc_core::model::{
     Cache, CacheId, Cluster, ClusterId, FleetRecord, Host, HostId, Instance, InstanceId, Key, Mib,
-    ObserverId, Port, PortRange, Quota, Record, Request, RetiredPort, Revision, Team, TeamId, Timestamp,
+    ObserverId, Plan, PlanId, Port, PortRange, Quota, Record, Request, RetiredPort, Revision, Team, TeamId,
+    Timestamp,
 };
 
 use crate::value::{Fields, Type, Unreadable, Value};
@@ -23,7 +25,7 @@ pub(crate) struct Table {
 use Type::{Integer, Text};
 
 /// Every table of records, in the order in which records are loaded: what is referred to comes first.
-pub(crate) const TABLES: [Table; 9] = [
+pub(crate) const TABLES: [Table; 10] = [
     Table {
         name: "fleet",
         key: 1,
@@ -83,6 +85,7 @@ pub(crate) const TABLES: [Table; 9] = [
             ("cluster", Integer),
             ("memory_mib", Integer),
             ("instances", Integer),
+            ("max_per_rack", Integer),
             ("releasing", Integer),
             ("created_at_ms", Integer),
             ("created_by", Text),
@@ -102,6 +105,7 @@ pub(crate) const TABLES: [Table; 9] = [
             ("memory_mib", Integer),
             ("booked_mib", Integer),
             ("phase", Text),
+            ("moved_to", Integer),
             ("observed_mib", Integer),
             ("seen_by", Integer),
             ("revision", Integer),
@@ -119,6 +123,22 @@ pub(crate) const TABLES: [Table; 9] = [
             ("revision", Integer),
         ],
         read: retired_port,
+    },
+    Table {
+        name: "plans",
+        key: 1,
+        columns: &[
+            ("id", Integer),
+            ("cluster", Integer),
+            ("goal", Text),
+            ("empties", Text),
+            ("steps", Text),
+            ("begun", Integer),
+            ("status", Text),
+            ("stopped_because", Text),
+            ("revision", Integer),
+        ],
+        read: plan,
     },
     Table {
         name: "requests",
@@ -146,7 +166,8 @@ pub(crate) fn key(key: &Key) -> (usize, Vec<Value>) {
         Key::Cache { id } => (5, vec![Value::integer(id.get())]),
         Key::Instance { id } => (6, vec![Value::integer(id.get())]),
         Key::RetiredPort { host, port } => (7, vec![Value::integer(host.get()), Value::integer(port.get())]),
-        Key::Request { principal, id } => (8, vec![Value::text(principal), Value::text(id)]),
+        Key::Plan { id } => (8, vec![Value::integer(id.get())]),
+        Key::Request { principal, id } => (9, vec![Value::text(principal), Value::text(id)]),
     }
 }
 
@@ -187,6 +208,7 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
             Value::integer(it.cluster.get()),
             mib(it.memory),
             Value::integer(it.instances),
+            Value::optional(it.max_per_rack.map(Value::integer)),
             Value::integer(i64::from(it.releasing)),
             time(it.created_at),
             Value::text(&it.created_by),
@@ -200,6 +222,7 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
             mib(it.memory),
             mib(it.booked),
             Value::word(&it.phase),
+            Value::optional(it.moved_to.map(|id| Value::integer(id.get()))),
             Value::optional(it.observed.map(mib)),
             Value::optional(it.seen_by.map(|observer| Value::integer(observer.get()))),
             revision(it.revision),
@@ -207,6 +230,16 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
         Record::RetiredPort(it) => {
             row.extend([Value::integer(it.instance.get()), time(it.reusable_at), revision(it.revision)]);
         }
+        Record::Plan(it) => row.extend([
+            Value::integer(it.cluster.get()),
+            Value::word(&it.goal),
+            Value::json(&it.empties),
+            Value::json(&it.steps),
+            Value::integer(it.begun),
+            Value::word(&it.status),
+            Value::optional(it.stopped_because.as_ref().map(Value::text)),
+            revision(it.revision),
+        ]),
         Record::Request(it) => row.extend([
             Value::text(&it.digest),
             revision(it.receipt.revision),
@@ -273,6 +306,7 @@ fn cache(fields: &mut Fields) -> Result<Record, Unreadable> {
         cluster: ClusterId::new(fields.number()?),
         memory: fields.narrow()?,
         instances: fields.narrow()?,
+        max_per_rack: optional_narrow(fields)?,
         releasing: fields.number()? != 0,
         created_at: Timestamp::from_millis(fields.number()?),
         created_by: fields.parse()?,
@@ -290,21 +324,34 @@ fn instance(fields: &mut Fields) -> Result<Record, Unreadable> {
         memory: fields.narrow()?,
         booked: fields.narrow()?,
         phase: fields.word()?,
-        observed: optional_mib(fields)?,
+        moved_to: fields.optional_number()?.map(InstanceId::new),
+        observed: optional_narrow(fields)?,
         seen_by: optional_observer(fields)?,
         revision: Revision::new(fields.number()?),
     }))
 }
 
-fn optional_mib(fields: &mut Fields) -> Result<Option<Mib>, Unreadable> {
-    let mib = fields.optional_number()?;
-    mib.map(|mib| Mib::new(mib).map_err(|error| Unreadable(error.to_string()))).transpose()
+fn optional_observer(fields: &mut Fields) -> Result<Option<ObserverId>, Unreadable> {
+    Ok(optional_narrow(fields)?.map(ObserverId::from_number))
 }
 
-fn optional_observer(fields: &mut Fields) -> Result<Option<ObserverId>, Unreadable> {
+fn optional_narrow<T: TryFrom<u64, Error: Display>>(fields: &mut Fields) -> Result<Option<T>, Unreadable> {
     let number = fields.optional_number()?;
-    let narrow = number.map(|number| u32::try_from(number).map_err(|error| Unreadable(error.to_string())));
-    Ok(narrow.transpose()?.map(ObserverId::from_number))
+    number.map(|number| T::try_from(number).map_err(|error| Unreadable(error.to_string()))).transpose()
+}
+
+fn plan(fields: &mut Fields) -> Result<Record, Unreadable> {
+    Ok(Record::Plan(Plan {
+        id: PlanId::new(fields.number()?),
+        cluster: ClusterId::new(fields.number()?),
+        goal: fields.word()?,
+        empties: fields.json()?,
+        steps: fields.json()?,
+        begun: fields.narrow()?,
+        status: fields.word()?,
+        stopped_because: fields.optional_text()?,
+        revision: Revision::new(fields.number()?),
+    }))
 }
 
 fn retired_port(fields: &mut Fields) -> Result<Record, Unreadable> {

@@ -46,7 +46,8 @@ fn kind(record: &Record) -> usize {
         Record::Cache(_) => 5,
         Record::Instance(_) => 6,
         Record::RetiredPort(_) => 7,
-        Record::Request(_) => 8,
+        Record::Plan(_) => 8,
+        Record::Request(_) => 9,
     }
 }
 

@@ -8,8 +8,9 @@ use super::{Fixture, not_tested};
 use crate::ledger::{Change, Head, Receipt};
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName,
-    HostStatus, Instance, InstanceId, Key, Mib, ObserverId, Phase, Policy, Port, PortRange, Principal, Quota,
-    Rack, Record, Request, RequestId, RetiredPort, Revision, Team, TeamId, TeamName, Timestamp,
+    HostStatus, Instance, InstanceId, Key, Mib, ObserverId, Phase, Plan, PlanGoal, PlanId, PlanStatus,
+    PlanStep, Policy, Port, PortRange, Principal, Quota, Rack, Record, Request, RequestId, RetiredPort,
+    Revision, Team, TeamId, TeamName, Timestamp,
 };
 use crate::store::{Store, TurnError};
 
@@ -123,6 +124,11 @@ fn conflicts(all: &[Record]) -> Vec<(&'static str, Change)> {
                 it.host = HostId::new(907);
                 "a retired port of a host that is not there"
             }
+            Record::Plan(it) => {
+                it.id = PlanId::new(908);
+                it.cluster = ClusterId::new(909);
+                "a plan of a cluster that is not there"
+            }
             Record::Fleet(_) | Record::Request(_) => continue,
         };
         conflicts.push((what, Change::Put(record)));
@@ -195,6 +201,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             cluster,
             memory: if full { Mib::MAX } else { Mib::MIN_INSTANCE },
             instances: if full { u16::MAX } else { 1 },
+            max_per_rack: full.then_some(u16::MAX),
             releasing: full,
             created_at: if full { Timestamp::NEVER } else { Timestamp::default() },
             created_by: Principal::new(if full { "~!@#$%^&*()" } else { "u" }).unwrap(),
@@ -209,6 +216,7 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             memory: if full { Mib::MAX } else { mib(8) },
             booked: if full { Mib::MAX } else { mib(8) },
             phase: if full { Phase::Shrinking } else { Phase::Kept },
+            moved_to: full.then_some(InstanceId::new(u64::MAX)),
             observed: full.then_some(Mib::MAX),
             seen_by: full.then_some(ObserverId::from_number(u32::MAX)),
             revision,
@@ -218,6 +226,22 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             port: port(11209),
             instance: InstanceId::new(if full { u64::MAX } else { 1 }),
             reusable_at: if full { Timestamp::NEVER } else { Timestamp::from_millis(1) },
+            revision,
+        }),
+        Record::Plan(Plan {
+            id: PlanId::new(7),
+            cluster,
+            goal: if full { PlanGoal::Rebalance } else { PlanGoal::Drain },
+            empties: if full { BTreeSet::from([host]) } else { BTreeSet::new() },
+            steps: if full {
+                let (instance, to) = (InstanceId::new(u64::MAX), HostId::new(u64::MAX));
+                vec![PlanStep { instance, from: host, port: port(65535), memory: Mib::MAX, to }]
+            } else {
+                Vec::new()
+            },
+            begun: if full { u32::MAX } else { 0 },
+            status: if full { PlanStatus::Stopped } else { PlanStatus::Running },
+            stopped_because: full.then(|| "it is gone".to_owned()),
             revision,
         }),
         Record::Request(Request {

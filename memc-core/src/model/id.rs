@@ -43,6 +43,8 @@ number! {
     TeamId
     /// A cache's number, never used again, though its name may be.
     CacheId
+    /// A plan's number, never used again.
+    PlanId
     /// An instance's number, never used again: it tells a reissued port from the old one.
     InstanceId
     /// A commit's place in the ledger: 1 for the first, no gaps; 0 is the empty ledger.

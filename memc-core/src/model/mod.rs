@@ -2,14 +2,16 @@
 
 mod id;
 mod name;
+mod plan;
 mod policy;
 mod record;
 mod size;
 mod time;
 
-pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, Revision, TeamId};
+pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, PlanId, Revision, TeamId};
 pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};
-pub use policy::{Overhead, Policy, PortRange};
+pub use plan::{Plan, PlanGoal, PlanStatus, PlanStep};
+pub use policy::{Order, Overhead, Policy, PortRange};
 pub use record::{
     Cache, Cluster, FleetRecord, Host, HostStatus, Instance, InstanceState, Key, Phase, Quota, Record,
     Request, RetiredPort, Team,

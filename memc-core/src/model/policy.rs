@@ -30,6 +30,17 @@ impl PortRange {
     }
 }
 
+/// Which of the hosts with room a new instance goes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The one with the least room: large holes stay for large requests, and hosts stay empty.
+    #[default]
+    Pack,
+    /// The one with the most room: load is even, and everything has room to grow.
+    Balance,
+}
+
 /// The rules of a cluster. Every field has a default, so that documents name only what they change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +52,11 @@ pub struct Policy {
     /// The share of each host that new instances may not use, kept so that the ones there can grow without moving:
     /// 0 to 90 %; default 10 %.
     pub grow_headroom_percent: u32,
+    /// Which of the hosts with room a new instance goes to; racks come first. Default `pack`.
+    pub order: Order,
+    /// How much of the cluster's memory (that of its hosts which are not lost) new instances may book in all, so that
+    /// what is left can take what a lost host had: 1 to 100 %; default 100 %.
+    pub fill_limit_percent: u32,
     /// How long a port stays unused after its instance was seen to have stopped: clients with an old list must not
     /// read another team's data. Seconds, at most 90 days; default 24 hours.
     pub cool_down_seconds: u64,
@@ -56,6 +72,8 @@ impl Default for Policy {
             max_instance_mib: Mib::capped(65_536),
             max_instances: 16,
             grow_headroom_percent: 10,
+            order: Order::Pack,
+            fill_limit_percent: 100,
             cool_down_seconds: 24 * 60 * 60,
             max_connections: 30_240,
             overhead: Overhead::default(),
@@ -102,6 +120,8 @@ impl Policy {
             Some("max_instances must be from 1 to 64")
         } else if self.grow_headroom_percent > 90 {
             Some("grow_headroom_percent must be from 0 to 90")
+        } else if !(1..=100).contains(&self.fill_limit_percent) {
+            Some("fill_limit_percent must be from 1 to 100")
         } else if self.cool_down_seconds > 90 * 24 * 60 * 60 {
             Some("cool_down_seconds must be at most 7776000 (90 days)")
         } else if !(1..=1_000_000).contains(&self.max_connections) {

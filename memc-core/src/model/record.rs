@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheId, CacheName, ClusterId, ClusterName, HostId, HostName, InstanceId, Mib, ObserverId, Policy, Port,
-    PortRange, Principal, Rack, RequestId, Revision, TeamId, TeamName, Timestamp,
+    CacheId, CacheName, ClusterId, ClusterName, HostId, HostName, InstanceId, Mib, ObserverId, Plan, PlanId,
+    Policy, Port, PortRange, Principal, Rack, RequestId, Revision, TeamId, TeamName, Timestamp,
 };
 use crate::ledger::Receipt;
 
@@ -73,6 +73,8 @@ pub enum HostStatus {
     Active,
     /// It does not; the ones there stay and may grow.
     Cordoned,
+    /// It does not, and is being emptied; the ones there do not grow.
+    Draining,
     /// An operator said that it is gone: nothing is on it, and its ports stay blocked until it is back.
     Lost,
     /// It is no host of the fleet any more; only its ports that must not be issued yet are remembered, in case a host of
@@ -119,6 +121,9 @@ pub struct Cache {
     pub memory: Mib,
     /// How many instances it should have. It has fewer after a host was lost, until they are replaced.
     pub instances: u16,
+    /// How many of its instances may share a rack, from 1; `None` for any number.
+    #[serde(default)]
+    pub max_per_rack: Option<u16>,
     /// Whether it is being given back.
     pub releasing: bool,
     /// When it was asked for.
@@ -148,6 +153,10 @@ pub struct Instance {
     pub booked: Mib,
     /// What is being done with it.
     pub phase: Phase,
+    /// The copy that takes its place, while it is being moved. It goes on running until the copy does, and counts
+    /// against no quota any more.
+    #[serde(default)]
+    pub moved_to: Option<InstanceId>,
     /// The size it was last seen running with.
     pub observed: Option<Mib>,
     /// The observer that saw it first: one whose later "connection refused" means something.
@@ -236,6 +245,7 @@ pub enum Record {
     Cache(Cache),
     Instance(Instance),
     RetiredPort(RetiredPort),
+    Plan(Plan),
     Request(Request),
 }
 
@@ -252,6 +262,7 @@ pub enum Key {
     Cache { id: CacheId },
     Instance { id: InstanceId },
     RetiredPort { host: HostId, port: Port },
+    Plan { id: PlanId },
     Request { principal: Principal, id: RequestId },
 }
 
@@ -268,6 +279,7 @@ impl Record {
             Record::Cache(it) => Key::Cache { id: it.id },
             Record::Instance(it) => Key::Instance { id: it.id },
             Record::RetiredPort(it) => Key::RetiredPort { host: it.host, port: it.port },
+            Record::Plan(it) => Key::Plan { id: it.id },
             Record::Request(it) => Key::Request { principal: it.principal.clone(), id: it.id.clone() },
         }
     }

@@ -112,16 +112,34 @@ pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> {
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+    // A table that others refer to can be made anew only while references are not looked at; they are afterwards.
+    let failed = |error: sqlx::Error| ConnectError::Store(failure(error).reading("migrate"));
+    let before = schema_version(connection).await.map_err(failed)?;
+    sqlx::query("PRAGMA foreign_keys = OFF").execute(&mut *connection).await.map_err(failed)?;
     // sqlx's own lock does nothing on SQLite: the caller's turn is the lock.
     // `run` takes an `Acquire`, with which the future is not `Send` for every lifetime; this is what it calls.
-    let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+    let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(found) if found > known => ConnectError::NewerSchema { found, known },
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             ConnectError::Store(failure(error).reading("migrate"))
         }
         error => ConnectError::Store(StoreError::corrupt("migrate", error)),
-    })
+    })?;
+    if schema_version(connection).await.map_err(failed)? != before {
+        let broken = sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut *connection).await;
+        if broken.map_err(failed)?.is_some() {
+            let why = "a row refers to another that is not there";
+            return Err(ConnectError::Store(StoreError::corrupt("migrate", why)));
+        }
+    }
+    sqlx::query("PRAGMA foreign_keys = ON").execute(connection).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Counts the changes of the schema.
+async fn schema_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA schema_version").fetch_one(connection).await
 }
 
 /// Create the file where there is none, readable by its owner only, and say where it is for good.

@@ -22,7 +22,7 @@ async fn administration() {
         .collect();
     let mut fields: Vec<(&str, &str)> =
         filled.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    fields.push(("name", "batch"));
+    fields.extend([("name", "batch"), ("order", "pack")]);
     let created = ada.fill_in("/admin/new-cluster", "/admin/new-cluster", &fields).await;
     assert_eq!(created.location, "/admin/clusters?done=added", "{}", created.body);
     let policy =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{CacheEntry, HostView, Inconsistent, PortUse, State};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
-    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostStatus, Instance, InstanceId, Key, Mib, Port,
+    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostStatus, Instance, InstanceId, Key, Mib, Plan, Port,
     Principal, Record, Request, RequestId, RetiredPort, Team, TeamId,
 };
 use crate::placement::Site;
@@ -58,6 +58,7 @@ impl State {
             Change::Put(Record::Cache(it)) => self.put_cache(it)?.map(Record::Cache),
             Change::Put(Record::Instance(it)) => self.put_instance(it)?.map(Record::Instance),
             Change::Put(Record::RetiredPort(it)) => self.put_retired(it)?.map(Record::RetiredPort),
+            Change::Put(Record::Plan(it)) => self.put_plan(it)?.map(Record::Plan),
             Change::Put(Record::Request(it)) => self.put_request(it).map(Record::Request),
             Change::Remove(ref key) => Some(self.remove(key)?),
         };
@@ -74,6 +75,7 @@ impl State {
             Key::Cache { id } => self.remove_cache(*id)?.map(Record::Cache),
             Key::Instance { id } => self.remove_instance(*id).map(Record::Instance),
             Key::RetiredPort { host, port } => self.remove_retired(*host, *port).map(Record::RetiredPort),
+            Key::Plan { id } => self.plans.remove(id).map(Record::Plan),
             Key::Request { principal, id } => self.remove_request(principal, id).map(Record::Request),
         };
         record.ok_or_else(|| Inconsistent(format!("{key:?} is not there to be removed")))
@@ -180,7 +182,7 @@ impl State {
             None => {
                 self.cache_names.entry(cache.team).or_default().insert(cache.name.clone(), id);
                 self.cluster_caches.insert((cache.cluster, id));
-                self.caches.insert(id, CacheEntry { cache, instances: BTreeMap::new() });
+                self.caches.insert(id, CacheEntry { cache, instances: Vec::new() });
                 Ok(None)
             }
         }
@@ -215,7 +217,13 @@ impl State {
             Some(PortUse::Instance(id)) => *id == instance.id,
             Some(PortUse::Retired(_)) => false,
         });
-        if free != Some(true) || entry.instances.get(&instance.index).is_some_and(|id| *id != instance.id) {
+        // A place has one instance, beside those that are moving away from it.
+        let other = |id: &InstanceId| {
+            *id != instance.id && self.instances.get(id).is_some_and(|it| it.moved_to.is_none())
+        };
+        let crowded = instance.moved_to.is_none()
+            && entry.instances.iter().any(|(index, id)| *index == instance.index && other(id));
+        if free != Some(true) || crowded {
             return Err(Inconsistent(format!(
                 "instance {} cannot have port {} of host {}",
                 instance.id, instance.port, instance.host
@@ -229,9 +237,14 @@ impl State {
 
     fn count_instance(&mut self, instance: &Instance) {
         if let Some(entry) = self.caches.get_mut(&instance.cache) {
-            entry.instances.insert(instance.index, instance.id);
-            let used = self.used.entry((entry.cache.cluster, entry.cache.team)).or_default();
-            *used = used.plus(instance.memory);
+            let place = (instance.index, instance.id);
+            if let Err(at) = entry.instances.binary_search(&place) {
+                entry.instances.insert(at, place);
+            }
+            if instance.moved_to.is_none() {
+                let used = self.used.entry((entry.cache.cluster, entry.cache.team)).or_default();
+                *used = used.plus(instance.memory);
+            }
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
             view.ports.insert(instance.port, PortUse::Instance(instance.id));
@@ -244,14 +257,16 @@ impl State {
     fn remove_instance(&mut self, id: InstanceId) -> Option<Instance> {
         let instance = self.instances.remove(&id)?;
         if let Some(entry) = self.caches.get_mut(&instance.cache) {
-            entry.instances.remove(&instance.index);
+            entry.instances.retain(|(_, other)| *other != id);
             let account = (entry.cache.cluster, entry.cache.team);
-            let left = self.used(account.0, account.1).minus(instance.memory);
-            if left == Mib::ZERO {
-                self.used.remove(&account)
-            } else {
-                self.used.insert(account, left)
-            };
+            if instance.moved_to.is_none() {
+                let left = self.used(account.0, account.1).minus(instance.memory);
+                if left == Mib::ZERO {
+                    self.used.remove(&account)
+                } else {
+                    self.used.insert(account, left)
+                };
+            }
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
             view.ports.remove(&instance.port);
@@ -289,6 +304,13 @@ impl State {
         let retired = retired.clone();
         ports.remove(&port);
         Some(retired)
+    }
+
+    fn put_plan(&mut self, plan: Plan) -> Result<Option<Plan>, Inconsistent> {
+        if !self.clusters.contains_key(&plan.cluster) {
+            return Err(Inconsistent(format!("plan {} is of a cluster that is not there", plan.id)));
+        }
+        Ok(self.plans.insert(plan.id, plan))
     }
 
     fn put_request(&mut self, request: Request) -> Option<Request> {

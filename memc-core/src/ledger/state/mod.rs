@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use super::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, Instance,
-    InstanceId, Mib, Port, PortRange, Principal, Quota, Request, RequestId, RetiredPort, Team, TeamId,
-    TeamName, Timestamp,
+    InstanceId, Mib, Plan, PlanId, Port, PortRange, Principal, Quota, Request, RequestId, RetiredPort, Team,
+    TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -72,7 +72,8 @@ impl HostView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CacheEntry {
     cache: Cache,
-    instances: BTreeMap<u16, InstanceId>,
+    /// In order. Two of one index while it is being moved.
+    instances: Vec<(u16, InstanceId)>,
 }
 
 /// The fleet at one revision: the fold of its commits. Only [`State::apply`] changes it, and the indexes with it.
@@ -97,6 +98,7 @@ pub struct State {
     cache_names: BTreeMap<TeamId, BTreeMap<CacheName, CacheId>>,
     cluster_caches: BTreeSet<(ClusterId, CacheId)>,
     instances: HashMap<InstanceId, Instance>,
+    plans: BTreeMap<PlanId, Plan>,
     requests: HashMap<(Principal, RequestId), Request>,
     requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
     index: Index,
@@ -122,6 +124,7 @@ impl Default for State {
             cache_names: BTreeMap::new(),
             cluster_caches: BTreeSet::new(),
             instances: HashMap::new(),
+            plans: BTreeMap::new(),
             requests: HashMap::new(),
             requests_by_age: BTreeSet::new(),
             index: Index::default(),

@@ -8,7 +8,8 @@ use super::{HostView, PortUse, State};
 use crate::ledger::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, Instance,
-    InstanceId, Key, Mib, Principal, Quota, Request, RequestId, Revision, Team, TeamId, TeamName, Timestamp,
+    InstanceId, Key, Mib, Plan, PlanId, Principal, Quota, Request, RequestId, Revision, Team, TeamId,
+    TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -146,13 +147,13 @@ impl State {
         self.cache(*self.cache_names.get(self.team_names.get(team)?)?.get(name)?)
     }
 
-    /// The instances of a cache, by index.
+    /// The instances of a cache, by index; one that is being moved before or after its copy.
     pub fn instances_of(&self, cache: CacheId) -> impl Iterator<Item = &Instance> {
         self.caches
             .get(&cache)
             .into_iter()
-            .flat_map(|entry| entry.instances.values())
-            .filter_map(|id| self.instances.get(id))
+            .flat_map(|entry| &entry.instances)
+            .filter_map(|(_, id)| self.instances.get(id))
     }
 
     /// Every instance, in no order.
@@ -164,6 +165,17 @@ impl State {
     #[must_use]
     pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
         self.instances.get(&id)
+    }
+
+    /// Every plan, oldest first.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.plans.values()
+    }
+
+    /// A plan.
+    #[must_use]
+    pub fn plan(&self, id: PlanId) -> Option<&Plan> {
+        self.plans.get(&id)
     }
 
     /// A request that was carried out.

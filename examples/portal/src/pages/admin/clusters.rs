@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use memc_core::ledger::{ClusterSpec, Command};
-use memc_core::model::{Cluster, ClusterName, Mib, Overhead, Policy, Port, PortRange};
+use memc_core::model::{Cluster, ClusterName, Mib, Order, Overhead, Policy, Port, PortRange};
 
 use super::{INVALID, carry_out};
 use crate::locale::{Text, grouped, mib, text};
@@ -82,6 +82,7 @@ fn rules() -> Vec<Rule> {
         rule("max_instance_mib", text("policy-max-instance"), text("policy-max-instance-hint"), 8, 16 << 20),
         rule("max_instances", text("policy-max-instances"), text("policy-max-instances-hint"), 1, 64),
         rule("grow_headroom_percent", text("policy-headroom"), text("policy-headroom-hint"), 0, 90),
+        rule("fill_limit_percent", text("policy-fill-limit"), text("policy-fill-limit-hint"), 1, 100),
         rule("cool_down_hours", text("policy-cool-down"), text("policy-cool-down-hint"), 0, 90 * 24),
         rule("max_connections", text("policy-connections"), text("policy-connections-hint"), 1, 1_000_000),
         rule("overhead_percent", text("overhead-percent"), text("overhead-percent-hint"), 0, 400),
@@ -110,6 +111,7 @@ fn values(policy: &Policy) -> Vec<(&'static str, u64)> {
         ("max_instance_mib", policy.max_instance_mib.get()),
         ("max_instances", policy.max_instances.into()),
         ("grow_headroom_percent", policy.grow_headroom_percent.into()),
+        ("fill_limit_percent", policy.fill_limit_percent.into()),
         ("cool_down_hours", policy.cool_down_seconds.div_ceil(3600)),
         ("max_connections", policy.max_connections.into()),
         ("overhead_percent", overhead.percent.into()),
@@ -118,6 +120,16 @@ fn values(policy: &Policy) -> Vec<(&'static str, u64)> {
         ("overhead_connections", overhead.connections.into()),
         ("overhead_connection_kib", overhead.connection_kib.into()),
     ]
+}
+
+fn filled(policy: &Policy) -> Form {
+    let mut form = Form::of(values(policy));
+    let order = match policy.order {
+        Order::Pack => "pack",
+        Order::Balance => "balance",
+    };
+    form.fill("order", order);
+    form
 }
 
 fn port(form: &mut Form, field: &'static str) -> Option<Port> {
@@ -132,6 +144,14 @@ fn spec(form: &mut Form, before: Option<&Policy>) -> Option<ClusterSpec> {
     {
         form.reject("last_port", text("cluster-ports-reversed"));
     }
+    let order = match form.value("order") {
+        "pack" => Some(Order::Pack),
+        "balance" => Some(Order::Balance),
+        _ => {
+            form.reject("order", text("policy-order-missing"));
+            None
+        }
+    };
     let numbers: Vec<Option<u64>> =
         rules().into_iter().map(|rule| form.number(rule.field, rule.least..=rule.most)).collect();
     let numbers: Vec<u64> = numbers.into_iter().collect::<Option<_>>()?;
@@ -139,8 +159,19 @@ fn spec(form: &mut Form, before: Option<&Policy>) -> Option<ClusterSpec> {
     if !form.is_fine() {
         return None;
     }
-    let &[memory, instances, headroom, hours, connections, percent, base_mib, floor_mib, active, kib] =
-        &numbers[..]
+    let &[
+        memory,
+        instances,
+        headroom,
+        fill_limit,
+        hours,
+        connections,
+        percent,
+        base_mib,
+        floor_mib,
+        active,
+        kib,
+    ] = &numbers[..]
     else {
         return None;
     };
@@ -153,6 +184,8 @@ fn spec(form: &mut Form, before: Option<&Policy>) -> Option<ClusterSpec> {
         max_instance_mib: Mib::new(memory).ok()?,
         max_instances: u16::try_from(instances).ok()?,
         grow_headroom_percent: small(headroom),
+        order: order?,
+        fill_limit_percent: small(fill_limit),
         cool_down_seconds: seconds.unwrap_or(hours * 3600),
         max_connections: small(connections),
         overhead: Overhead {
@@ -172,7 +205,7 @@ fn show(member: &Member, status: StatusCode, name: Option<&ClusterName>, form: F
 }
 
 pub(in crate::pages) async fn new_page(Admin(member): Admin) -> Answer {
-    let mut form = Form::of(values(&Policy::default()));
+    let mut form = filled(&Policy::default());
     form.fill("first_port", "11210");
     form.fill("last_port", "11999");
     show(&member, StatusCode::OK, None, form)
@@ -197,7 +230,7 @@ fn find(member: &Member, name: &ClusterName) -> Result<Cluster, Failure> {
 
 pub(in crate::pages) async fn page(Admin(member): Admin, At(name): At<ClusterName>) -> Answer {
     let cluster = find(&member, &name)?;
-    let mut form = Form::of(values(&cluster.policy));
+    let mut form = filled(&cluster.policy);
     form.fill("first_port", &cluster.ports.first.to_string());
     form.fill("last_port", &cluster.ports.last.to_string());
     show(&member, StatusCode::OK, Some(&name), form)

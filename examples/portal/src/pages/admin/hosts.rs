@@ -52,6 +52,7 @@ fn row(fetches: &Fetches, view: &HostView) -> Row {
     let state = match host.status {
         HostStatus::Active => Glance { tone: "good", word: text("host-active") },
         HostStatus::Cordoned => Glance { tone: "busy", word: text("host-cordoned") },
+        HostStatus::Draining => Glance { tone: "busy", word: text("host-draining") },
         // A removed host is in no list and has no page.
         HostStatus::Lost | HostStatus::Removed => Glance { tone: "bad", word: text("host-lost") },
     };
@@ -68,7 +69,7 @@ fn row(fetches: &Fetches, view: &HostView) -> Row {
         instances: view.instances,
         fetched: noted.max(host.served_at).map(When::new),
         lost: host.status == HostStatus::Lost,
-        cordoned: host.status == HostStatus::Cordoned,
+        cordoned: matches!(host.status, HostStatus::Cordoned | HostStatus::Draining),
     }
 }
 
