@@ -56,7 +56,14 @@ async fn submit(fleet: &Fleet, command: Command) {
 
 fn allocate(cache: &str, memory: u64) -> Command {
     let (team, name, cluster) = ("shop".parse().unwrap(), cache.parse().unwrap(), "web".parse().unwrap());
-    Command::Allocate { team, name, cluster, memory: Mib::new(memory).unwrap(), instances: 1 }
+    Command::Allocate {
+        team,
+        name,
+        cluster,
+        memory: Mib::new(memory).unwrap(),
+        instances: 1,
+        max_per_rack: None,
+    }
 }
 
 /// A fleet with one host that holds 11210, 11211, 11212 with 12, 22, 33 MiB, served under `/salt`.

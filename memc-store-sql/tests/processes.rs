@@ -140,7 +140,14 @@ fn order(command: Command) -> Order {
 fn allocate(name: &str) -> Order {
     let (team, cluster) = (TeamName::new("shop").unwrap(), ClusterName::new("web").unwrap());
     let name = CacheName::new(name).unwrap();
-    order(Command::Allocate { team, name, cluster, memory: Mib::MIN_INSTANCE, instances: 1 })
+    order(Command::Allocate {
+        team,
+        name,
+        cluster,
+        memory: Mib::MIN_INSTANCE,
+        instances: 1,
+        max_per_rack: None,
+    })
 }
 
 async fn found(fleet: &Fleet) {

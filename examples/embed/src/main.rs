@@ -44,6 +44,7 @@ async fn main() -> Result<(), Failure> {
             cluster: "web".parse()?,
             memory: Mib::new(64)?,
             instances: 1,
+            max_per_rack: None,
         },
     ];
     for (number, command) in commands.into_iter().enumerate() {

@@ -487,6 +487,7 @@ refusal-no-ports = Cluster { $cluster } has no room for { $instances } × { $mem
 refusal-no-hosts = Cluster { $cluster } has fewer usable hosts than { $instances }, and each instance of { $memory } needs a host of its own. Ask for fewer instances. { $todo }
 refusal-largest = The largest that fits now is { $size } for each instance.
 refusal-no-quota = Team { $team } has no memory in cluster { $cluster }. Ask an administrator for a quota.
+refusal-try-again = This has changed meanwhile: try again.
 refusal-nothing-fits = No smaller size fits either.
 refusal-quota = Team { $team } may use { $limit } in cluster { $cluster } and uses { $used }; { $asked } more is too much. { $todo }
 refusal-out-of-range = { $value } is outside the allowed range.

@@ -438,6 +438,7 @@ refusal-no-ports = 集群 { $cluster } 放不下 { $instances } × { $memory }�
 refusal-no-hosts = 集群 { $cluster } 的可用主机少于 { $instances } 台，而每个 { $memory } 的实例都需要单独的主机。请减少实例数。{ $todo }
 refusal-largest = 目前每个实例最多可用 { $size }。
 refusal-no-quota = 团队 { $team } 在集群 { $cluster } 中没有配额，请联系管理员。
+refusal-try-again = 情况刚刚有变化，请重试。
 refusal-nothing-fits = 更小的内存也无法满足。
 refusal-quota = 团队 { $team } 在集群 { $cluster } 的配额为 { $limit }，已用 { $used }，再增加 { $asked } 将超出配额。{ $todo }
 refusal-out-of-range = { $value } 超出允许的范围。

@@ -69,7 +69,7 @@ impl From<Refusal> for Problem {
             other => (StatusCode::CONFLICT, other.code()),
         };
         Problem {
-            largest_fit_mib: refusal.largest_fit().map(|fit| fit.get()),
+            largest_fit_mib: refusal.why().map(|why| why.largest.map_or(0, |fit| fit.get())),
             ..Problem::new(status, code, refusal.to_string())
         }
     }

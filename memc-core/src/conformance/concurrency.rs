@@ -168,6 +168,7 @@ fn allocate(name: &str) -> Order {
         cluster,
         memory: Mib::MIN_INSTANCE,
         instances: 1,
+        max_per_rack: None,
     };
     order(command, Some(RequestId::new(name).unwrap()))
 }

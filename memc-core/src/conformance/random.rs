@@ -163,6 +163,7 @@ impl Random {
                 cluster: self.cluster(),
                 memory: self.mib(200),
                 instances: 1 + self.below(3) as u16,
+                max_per_rack: None,
             },
             27 | 28 => Command::Resize { team: self.team(), name: self.cache(), memory: self.mib(300) },
             29 | 30 => Command::Release { team: self.team(), name: self.cache() },

@@ -185,6 +185,7 @@ impl Decide for Turn<'_> {
             return Vec::new();
         }
         let end = state.head();
+        state.pass(now);
         let mut undo: Vec<Change> = Vec::new();
         for order in self.orders {
             let decided = catch_unwind(AssertUnwindSafe(|| decide(&state, order, now)));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ledger::{
-    Command, Commit, Decision, FORMAT, Inconsistent, Order, Receipt, Refusal, State, decide,
+    Command, Commit, Decision, FORMAT, Facts, Inconsistent, Order, Receipt, Refusal, State, decide,
 };
 use crate::model::{HostName, Instance, Phase, Principal, Revision, Timestamp};
 use crate::pillar::{Document, document};
@@ -153,11 +153,34 @@ impl Fleet {
     /// See [`SubmitError`].
     pub async fn submit(&self, order: Order) -> Result<Receipt, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(committer::Waiting { order, answer }).map_err(|error| match error {
+        let waiting = committer::Waiting { order: order.clone(), answer };
+        self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
         })?;
-        answered.await.unwrap_or(Err(SubmitError::Closed))
+        let answer = answered.await.unwrap_or(Err(SubmitError::Closed));
+        answer.map_err(|error| match error {
+            SubmitError::Refused(refusal) => self.explain(&order, *refusal).into(),
+            error => error,
+        })
+    }
+
+    /// Work out what stood in the way, outside any turn. By now others may have changed it: then the state as it is
+    /// now counts, at the revision that the explanation names; and if nothing is in the way any more, it says no more
+    /// than the refusal.
+    fn explain(&self, order: &Order, refusal: Refusal) -> Refusal {
+        if !refusal.asks_for_room() {
+            return refusal;
+        }
+        match self.read(|state| Facts::of(state, order, self.now(state))) {
+            Some(facts) => refusal.with(facts),
+            None => refusal,
+        }
+    }
+
+    /// Judges cool-downs where nothing is committed: close enough, and the real decision asks the store's clock.
+    fn now(&self, state: &State) -> Timestamp {
+        Timestamp::of_this_machine().max(state.head().at)
     }
 
     /// What a command would come to now, by what is known here; nothing changes.
@@ -165,8 +188,8 @@ impl Fleet {
     /// # Errors
     /// The [`Refusal`] it would meet.
     pub fn preview(&self, order: &Order) -> Result<Decision, Refusal> {
-        // A preview's clock only judges cool-downs: close enough, and the real decision asks the store's.
-        self.read(|state| decide(state, order, Timestamp::of_this_machine().max(state.head().at)))
+        let decided = self.read(|state| decide(state, order, self.now(state)));
+        decided.map_err(|refusal| self.explain(order, refusal))
     }
 
     /// Read memory. Only acknowledged commits are in it. Keep the closure short: commits wait for it.

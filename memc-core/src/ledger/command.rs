@@ -126,6 +126,10 @@ pub enum Command {
         memory: Mib,
         /// Instances, each on a host of its own; at least 1.
         instances: u16,
+        /// How many of them may share a rack, from 1; `None` for any number. They are spread over as many racks as
+        /// possible in any case.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        max_per_rack: Option<u16>,
     },
     /// Give each instance of a cache another size, all or none.
     Resize {

@@ -6,9 +6,11 @@ mod commit;
 mod decide;
 mod refusal;
 mod state;
+mod why;
 
 pub use command::{ClusterPatch, ClusterSpec, Command, HostPatch, HostSpec, Order, Seen};
 pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
 pub use decide::{Decision, decide};
-pub use refusal::{Blocker, Object, Refusal};
+pub use refusal::{Object, Refusal};
 pub use state::{HostView, Inconsistent, PortUse, State};
+pub use why::{Facts, HostsToAdd, MoveOffer, Rule, WhyNot};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::{Facts, WhyNot};
 use crate::model::{CacheName, ClusterName, HostName, Mib, TeamName};
 
 /// A kind of thing that a command names.
@@ -27,28 +28,6 @@ impl fmt::Display for Object {
             Object::Team => "team",
             Object::Cache => "cache",
             Object::Instance => "instance",
-        })
-    }
-}
-
-/// What keeps an allocation from finding room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Blocker {
-    /// The hosts that take new instances have too little free memory.
-    Memory,
-    /// Hosts with enough memory have no free port.
-    Ports,
-    /// There are fewer hosts that take new instances than instances asked for.
-    Hosts,
-}
-
-impl fmt::Display for Blocker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Blocker::Memory => "too little free memory",
-            Blocker::Ports => "no free port on hosts with enough memory",
-            Blocker::Hosts => "fewer usable hosts than instances, each of which needs one of its own",
         })
     }
 }
@@ -98,7 +77,7 @@ pub enum Refusal {
         todo: &'static str,
     },
     /// No room that keeps every rule.
-    #[error("cluster {cluster} has no room for {instances} × {memory}: {blocker}; {}", would_fit(*.largest))]
+    #[error("cluster {cluster} has no room for {instances} × {memory}{}", because(why))]
     NoRoom {
         /// Where.
         cluster: ClusterName,
@@ -106,15 +85,14 @@ pub enum Refusal {
         memory: Mib,
         /// Asked for.
         instances: u16,
-        /// What is in the way.
-        blocker: Blocker,
-        /// The largest memory of each instance that would be carried out now, quota included; zero for none.
-        largest: Mib,
+        /// What is in the way, and what would do instead. Worked out after the turn, by
+        /// [`Facts::explain`](crate::ledger::Facts::explain).
+        why: Option<Box<WhyNot>>,
     },
     /// More than the team may have.
     #[error(
-        "team {team} may have {limit} in cluster {cluster} and has {used}: {asked} more is too much; {}",
-        would_fit(*.largest)
+        "team {team} may have {limit} in cluster {cluster} and has {used}: {asked} more is too much{}",
+        because(why)
     )]
     QuotaExceeded {
         /// Whose.
@@ -127,8 +105,8 @@ pub enum Refusal {
         used: Mib,
         /// What would be added.
         asked: Mib,
-        /// The largest memory of each instance that would be carried out now; zero for none.
-        largest: Mib,
+        /// What would do instead. Worked out after the turn, by [`Facts::explain`](crate::ledger::Facts::explain).
+        why: Option<Box<WhyNot>>,
     },
     /// A value outside its range.
     #[error("{field} is {value}: it must be {rule}")]
@@ -165,11 +143,8 @@ pub enum Refusal {
     Founded,
 }
 
-fn would_fit(largest: Mib) -> String {
-    match largest {
-        Mib::ZERO => "no size fits now".to_owned(),
-        largest => format!("the largest that fits now is {largest} an instance"),
-    }
+fn because(why: &Option<Box<WhyNot>>) -> String {
+    why.as_ref().map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 impl Refusal {
@@ -192,11 +167,27 @@ impl Refusal {
         }
     }
 
-    /// The largest memory of each instance that would be carried out now, for refusals that know one.
+    /// Whether [`Refusal::with`] can add what would do instead.
     #[must_use]
-    pub fn largest_fit(&self) -> Option<Mib> {
+    pub fn asks_for_room(&self) -> bool {
+        matches!(self, Refusal::NoRoom { .. } | Refusal::QuotaExceeded { .. })
+    }
+
+    /// The refusal with what is in the way and what would do instead, as these facts tell; without if by them nothing
+    /// is in the way any more.
+    #[must_use]
+    pub fn with(mut self, facts: Facts) -> Self {
+        if let Refusal::NoRoom { why, .. } | Refusal::QuotaExceeded { why, .. } = &mut self {
+            *why = (!facts.fits()).then(|| Box::new(facts.explain()));
+        }
+        self
+    }
+
+    /// What would do instead, for refusals that know.
+    #[must_use]
+    pub fn why(&self) -> Option<&WhyNot> {
         match self {
-            Refusal::NoRoom { largest, .. } | Refusal::QuotaExceeded { largest, .. } => Some(*largest),
+            Refusal::NoRoom { why, .. } | Refusal::QuotaExceeded { why, .. } => why.as_deref(),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ mod time;
 pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, PlanId, Revision, TeamId};
 pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};
 pub use plan::{Plan, PlanGoal, PlanStatus, PlanStep};
-pub use policy::{Order, Overhead, Policy, PortRange};
+pub use policy::{FillOrder, Overhead, Policy, PortRange};
 pub use record::{
     Cache, Cluster, FleetRecord, Host, HostStatus, Instance, InstanceState, Key, Phase, Quota, Record,
     Request, RetiredPort, Team,

@@ -33,7 +33,7 @@ impl PortRange {
 /// Which of the hosts with room a new instance goes to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum FillOrder {
     /// The one with the least room: large holes stay for large requests, and hosts stay empty.
     #[default]
     Pack,
@@ -53,7 +53,7 @@ pub struct Policy {
     /// 0 to 90 %; default 10 %.
     pub grow_headroom_percent: u32,
     /// Which of the hosts with room a new instance goes to; racks come first. Default `pack`.
-    pub order: Order,
+    pub order: FillOrder,
     /// How much of the cluster's memory (that of its hosts which are not lost) new instances may book in all, so that
     /// what is left can take what a lost host had: 1 to 100 %; default 100 %.
     pub fill_limit_percent: u32,
@@ -72,7 +72,7 @@ impl Default for Policy {
             max_instance_mib: Mib::capped(65_536),
             max_instances: 16,
             grow_headroom_percent: 10,
-            order: Order::Pack,
+            order: FillOrder::Pack,
             fill_limit_percent: 100,
             cool_down_seconds: 24 * 60 * 60,
             max_connections: 30_240,
@@ -86,6 +86,16 @@ impl Policy {
     #[must_use]
     pub fn open_to_new(&self, host: Mib) -> Mib {
         host.minus(host.percent(self.grow_headroom_percent))
+    }
+
+    /// What new instances may book a cluster up to whose hosts have this much memory together, MiB.
+    #[must_use]
+    pub fn fill_limit(&self, cluster: Mib) -> Mib {
+        // The sum of many hosts: rounded down without leaving 64 bits.
+        Mib::capped(
+            cluster.get() / 100 * u64::from(self.fill_limit_percent)
+                + cluster.get() % 100 * u64::from(self.fill_limit_percent) / 100,
+        )
     }
 
     /// [`Policy::cool_down_seconds`] as a duration.

@@ -11,5 +11,5 @@
 mod index;
 mod layout;
 
-pub use index::{Index, Site, Spot, Taken};
+pub use index::{Index, Placement, Request, Site, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};

@@ -1,6 +1,6 @@
 //! Every rule of a fleet, one by one.
 
-use memc_core::ledger::{Blocker, ClusterPatch, Command, HostPatch, Order, Refusal, Seen};
+use memc_core::ledger::{ClusterPatch, Command, HostPatch, Order, Refusal, Rule, Seen};
 use memc_core::model::*;
 use memc_core::pillar::document;
 
@@ -22,10 +22,8 @@ fn instances_of_a_cache_are_on_different_hosts_and_racks() {
     let hosts: Vec<String> = world.instances("sessions").iter().map(|it| world.host_of(it)).collect();
     assert_eq!(hosts, ["a1", "b1"]);
     let refusal = world.refused(allocate("wide", 64, 4));
-    assert!(
-        matches!(refusal, Refusal::NoRoom { blocker: Blocker::Hosts, largest: Mib::ZERO, .. }),
-        "{refusal}"
-    );
+    let why = refusal.why().unwrap();
+    assert_eq!((why.largest, &why.alone[..]), (None, &[Rule::Spread][..]), "{refusal}");
 }
 
 #[test]
@@ -48,7 +46,8 @@ fn the_lowest_port_first_then_the_longest_released() {
     world.ok(allocate("d", 10, 1));
     assert_eq!(ports(&world, "d"), 11214);
     let refusal = world.refused(allocate("e", 10, 1));
-    assert!(matches!(refusal, Refusal::NoRoom { blocker: Blocker::Ports, .. }), "{refusal}");
+    let until = Timestamp::from_millis(world.now - 1 + 24 * 60 * 60 * 1000);
+    assert_eq!(refusal.why().unwrap().alone, [Rule::Ports, Rule::CoolDown { until }], "{refusal}");
     world.now += 24 * 60 * 60 * 1000;
     world.ok(allocate("e", 10, 1));
     assert_eq!(ports(&world, "e"), 11212, "b was released before a");
@@ -75,11 +74,11 @@ fn booked_memory_stays_within_the_host_and_leaves_room_to_grow() {
     let mut world = World::new(Policy { grow_headroom_percent: 10, ..plain() }, 10_000);
     world.ok(add_host("m1", 1000, None));
     let refusal = world.refused(allocate("a", 901, 1));
-    assert_eq!(refusal.largest_fit(), Some(mib(900)), "{refusal}");
+    assert_eq!(refusal.why().unwrap().largest, Some(mib(900)), "{refusal}");
     world.ok(allocate("a", 900, 1));
     world.ok(resize("a", 1000));
     let refusal = world.refused(resize("a", 1001));
-    assert_eq!((refusal.code(), refusal.largest_fit()), ("no_room", Some(mib(1000))));
+    assert_eq!((refusal.code(), refusal.why().unwrap().largest), ("no_room", Some(mib(1000))));
     // Less memory than is booked is allowed, and stops growth.
     let patch = HostPatch { memory: Some(mib(500)), ..HostPatch::default() };
     world.ok(Command::ChangeHost { name: name("m1"), patch });
@@ -94,8 +93,8 @@ fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
     world.ok(add_host("m2", 4096, None));
     world.ok(allocate("a", 40, 2));
     let refusal = world.refused(allocate("b", 11, 2));
-    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(mib(10))));
-    assert_eq!(world.refused(resize("a", 51)).largest_fit(), Some(mib(50)));
+    assert_eq!((refusal.code(), refusal.why().unwrap().largest), ("quota_exceeded", Some(mib(10))));
+    assert_eq!(world.refused(resize("a", 51)).why().unwrap().largest, Some(mib(50)));
     world.run_all("a");
     world.ok(release("a"));
     assert_eq!(world.refused(allocate("b", 11, 2)).code(), "quota_exceeded");
@@ -106,7 +105,7 @@ fn the_quota_counts_memory_asked_for_until_the_stop_is_confirmed() {
     // Below its use: allowed, and growth stops.
     world.ok(Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(1) });
     let refusal = world.refused(resize("b", 12));
-    assert_eq!((refusal.code(), refusal.largest_fit()), ("quota_exceeded", Some(mib(11))));
+    assert_eq!((refusal.code(), refusal.why().unwrap().largest), ("quota_exceeded", Some(mib(11))));
     world.ok(resize("b", 8));
 }
 
@@ -116,10 +115,10 @@ fn the_largest_fit_of_a_refusal_fits() {
     world.ok(add_host("m1", 1000, None));
     world.ok(add_host("m2", 500, None));
     for instances in [1, 2] {
-        let largest = world.refused(allocate("a", 5000, instances)).largest_fit().unwrap();
+        let largest = world.refused(allocate("a", 5000, instances)).why().unwrap().largest.unwrap();
         assert_eq!(world.refused(allocate("a", largest.get() + 1, instances)).code(), "no_room");
         world.ok(allocate("a", largest.get(), instances));
-        let largest = world.refused(resize("a", 5000)).largest_fit().unwrap();
+        let largest = world.refused(resize("a", 5000)).why().unwrap().largest.unwrap();
         world.ok(resize("a", largest.get()));
         world.ok(release("a"));
         for instance in world.instances("a") {
@@ -293,7 +292,7 @@ fn cordoned_hosts_take_nothing_new_and_still_grow() {
     world.ok(allocate("a", 10, 1));
     world.ok(Command::CordonHost { name: name("m1") });
     let refusal = world.refused(allocate("b", 10, 1));
-    assert!(matches!(refusal, Refusal::NoRoom { blocker: Blocker::Hosts, .. }), "{refusal}");
+    assert_eq!(refusal.why().unwrap().uncordon, [name::<HostName>("m1")], "{refusal}");
     world.ok(resize("a", 1000));
     world.ok(Command::UncordonHost { name: name("m1") });
     world.ok(resize("a", 500));
@@ -482,7 +481,7 @@ fn a_rule_of_booking_that_grew_books_nothing_for_a_smaller_instance() {
     });
     world.ok(resize("a", 499));
     assert_eq!(world.instances("a")[0].booked, mib(500));
-    assert_eq!(world.refused(resize("a", 510)).largest_fit(), Some(mib(499)));
+    assert_eq!(world.refused(resize("a", 510)).why().unwrap().largest, Some(mib(499)));
     world.run_all("a");
     assert_eq!(world.instances("a")[0].booked, mib(500), "as much as it had, no more");
 }

@@ -1,7 +1,7 @@
 //! A state to try commands on, without a store.
 
 use memc_core::ledger::{
-    Change, ClusterSpec, Command, Commit, Decision, HostSpec, Order, Refusal, Seen, State, decide,
+    Change, ClusterSpec, Command, Commit, Decision, Facts, HostSpec, Order, Refusal, Seen, State, decide,
 };
 use memc_core::model::*;
 
@@ -49,6 +49,7 @@ pub(crate) fn allocate(cache: &str, memory: u64, instances: u16) -> Command {
         cluster: name("web"),
         memory: mib(memory),
         instances,
+        max_per_rack: None,
     }
 }
 
@@ -117,7 +118,12 @@ impl World {
     }
 
     pub(crate) fn refused(&mut self, command: Command) -> Refusal {
-        self.attempt(command.clone()).map(|_| ()).expect_err(&format!("{command:?} is refused"))
+        let refused = self.attempt(command.clone()).map(|_| ());
+        let refusal = refused.expect_err(&format!("{command:?} is refused"));
+        match Facts::of(&self.state, &order(command), Timestamp::from_millis(self.now)) {
+            Some(facts) => refusal.with(facts),
+            None => refusal,
+        }
     }
 
     pub(crate) fn instances(&self, cache: &str) -> Vec<Instance> {

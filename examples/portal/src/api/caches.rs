@@ -23,6 +23,8 @@ pub(super) struct NewCache {
     memory_mib: Mib,
     #[serde(default = "one_instance")]
     instances: u16,
+    #[serde(default)]
+    max_per_rack: Option<u16>,
 }
 
 fn one_instance() -> u16 {
@@ -31,8 +33,8 @@ fn one_instance() -> u16 {
 
 impl NewCache {
     fn command(self) -> Command {
-        let NewCache { team, name, cluster, memory_mib: memory, instances } = self;
-        Command::Allocate { team, name, cluster, memory, instances }
+        let NewCache { team, name, cluster, memory_mib: memory, instances, max_per_rack } = self;
+        Command::Allocate { team, name, cluster, memory, instances, max_per_rack }
     }
 }
 

@@ -93,7 +93,14 @@ fn command(member: &Member, form: &mut Form) -> Option<Command> {
         return None;
     }
     let instances = u16::try_from(instances?).ok()?;
-    Some(Command::Allocate { team, name: name?, cluster: cluster?, memory: memory?, instances })
+    Some(Command::Allocate {
+        team,
+        name: name?,
+        cluster: cluster?,
+        memory: memory?,
+        instances,
+        max_per_rack: None,
+    })
 }
 
 fn query(form: &Form, memory: &str) -> String {
@@ -176,7 +183,7 @@ fn show_preview(
     command: &Command,
     decision: &Decision,
 ) -> Answer {
-    let Command::Allocate { team, name, cluster, memory, instances } = command else {
+    let Command::Allocate { team, name, cluster, memory, instances, .. } = command else {
         return Err(Failure::internal(&"a preview of something else"));
     };
     let asked_for = memory.times((*instances).into());

@@ -158,7 +158,7 @@ impl Form {
             self.error = Some(why);
             return;
         };
-        self.largest = refusal.largest_fit().filter(|largest| *largest > Mib::ZERO);
+        self.largest = refusal.why().and_then(|why| why.largest);
         match field_of(refusal) {
             Some(field) => self.reject(field, why),
             None => self.error = Some(why),

@@ -1,7 +1,7 @@
 //! Refusals in people's words: by what they are, never by the core's own English sentence.
 
 use memc_core::fleet::SubmitError;
-use memc_core::ledger::{Blocker, Object, Refusal};
+use memc_core::ledger::{Object, Refusal, Rule, WhyNot};
 use memc_core::model::Mib;
 
 use crate::locale::{Text, text};
@@ -38,28 +38,27 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
             Object::Team => text("refusal-team-in-use").arg("name", name),
             _ => text("refusal-host-in-use").arg("name", name),
         },
-        Refusal::NoRoom { cluster, memory, instances, blocker, largest } => {
-            let why = match blocker {
-                Blocker::Memory => text("refusal-no-memory"),
-                Blocker::Ports => text("refusal-no-ports"),
-                Blocker::Hosts => text("refusal-no-hosts").arg("instances", instances),
+        Refusal::NoRoom { cluster, memory, instances, why } => {
+            let alone = why.as_ref().and_then(|why| why.alone.first());
+            let reason = match alone {
+                Some(Rule::Ports | Rule::CoolDown { .. }) => {
+                    text("refusal-no-ports").arg("instances", instances)
+                }
+                Some(Rule::Spread) => text("refusal-no-hosts").arg("instances", instances),
+                _ => text("refusal-no-memory").arg("instances", instances),
             };
-            let why = why.arg("cluster", cluster.as_str()).arg("memory", memory).arg("todo", todo(*largest));
-            match blocker {
-                Blocker::Hosts => why,
-                _ => why.arg("instances", instances),
-            }
+            reason.arg("cluster", cluster.as_str()).arg("memory", memory).arg("todo", todo(why.as_deref()))
         }
         Refusal::QuotaExceeded { team, cluster, limit: Mib::ZERO, .. } => {
             text("refusal-no-quota").arg("team", team.as_str()).arg("cluster", cluster.as_str())
         }
-        Refusal::QuotaExceeded { team, cluster, limit, used, asked, largest } => text("refusal-quota")
+        Refusal::QuotaExceeded { team, cluster, limit, used, asked, why } => text("refusal-quota")
             .arg("team", team.as_str())
             .arg("cluster", cluster.as_str())
             .arg("limit", limit)
             .arg("used", used)
             .arg("asked", asked)
-            .arg("todo", todo(*largest)),
+            .arg("todo", todo(why.as_deref())),
         Refusal::OutOfRange { value, .. } => text("refusal-out-of-range").arg("value", value),
         Refusal::Releasing { name, .. } => text("refusal-releasing").arg("name", name.as_str()),
         Refusal::NotReleasing { name } => text("refusal-not-releasing").arg("name", name),
@@ -69,10 +68,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
     }
 }
 
-fn todo(largest: Mib) -> Text {
-    match largest {
-        Mib::ZERO => text("refusal-nothing-fits"),
-        largest => text("refusal-largest").arg("size", largest),
+fn todo(why: Option<&WhyNot>) -> Text {
+    match why {
+        None => text("refusal-try-again"),
+        Some(WhyNot { largest: None, .. }) => text("refusal-nothing-fits"),
+        Some(WhyNot { largest: Some(largest), .. }) => text("refusal-largest").arg("size", largest),
     }
 }
 

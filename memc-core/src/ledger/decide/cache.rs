@@ -1,22 +1,27 @@
 //! Allocating, resizing, releasing and repairing caches.
 
 use super::{Draft, Outcome, not_found, out_of_range};
-use crate::ledger::{Blocker, HostView, Object, PortUse, Refusal};
+use crate::ledger::{Object, PortUse, Refusal};
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterName, HostId, HostStatus, Instance, InstanceId, Key, Mib,
-    Phase, Port, Principal, Record, TeamId, TeamName,
+    Cache, CacheId, CacheName, Cluster, ClusterName, HostId, Instance, InstanceId, Key, Mib, Phase, Port,
+    Principal, Record, TeamId, TeamName,
 };
-use crate::placement::{Spot, Taken};
+use crate::placement::{self, Taken};
+
+/// A place for an instance.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    host: HostId,
+    port: Port,
+}
 
 impl<'a> Draft<'a> {
     pub(super) fn allocate(
         mut self,
         actor: &Principal,
-        team_name: &TeamName,
-        name: &CacheName,
+        (team_name, name): (&TeamName, &CacheName),
         cluster: &ClusterName,
-        memory: Mib,
-        instances: u16,
+        (memory, instances, max_per_rack): (Mib, u16, Option<u16>),
     ) -> Result<Outcome, Refusal> {
         let team = self.team(team_name)?.id;
         let cluster = self.cluster(cluster)?;
@@ -25,12 +30,15 @@ impl<'a> Draft<'a> {
             let rule = format!("from 1 to {} in cluster {}", cluster.policy.max_instances, cluster.name);
             return Err(out_of_range("instances", instances, rule));
         }
+        if max_per_rack == Some(0) {
+            return Err(out_of_range("max_per_rack", 0, "at least 1"));
+        }
         if let Some(cache) = self.state.cache_named(team_name, name) {
             let (object, name) = (Object::Cache, format!("{team_name}/{name}"));
             return Err(Refusal::NameTaken { object, name, releasing: cache.releasing });
         }
-        self.check_quota(cluster, team, memory.times(instances.into()), instances, &[])?;
-        let spots = self.find_room(cluster, team, memory, instances, &[])?;
+        self.check_quota(cluster, team, memory.times(instances.into()))?;
+        let spots = self.find_room(cluster, memory, instances, max_per_rack, &[])?;
         let id = CacheId::new(self.fresh_id());
         self.put(Record::Cache(Cache {
             id,
@@ -39,7 +47,7 @@ impl<'a> Draft<'a> {
             cluster: cluster.id,
             memory,
             instances,
-            max_per_rack: None,
+            max_per_rack,
             releasing: false,
             created_at: self.now,
             created_by: actor.clone(),
@@ -65,8 +73,8 @@ impl<'a> Draft<'a> {
         let id = cache.id;
         if memory > cache.memory {
             let grown = memory.minus(cache.memory).times(instances.len() as u64);
-            self.check_quota(cluster, cache.team, grown, instances.len() as u16, &instances)?;
-            self.check_growth(cluster, cache, &instances, memory)?;
+            self.check_quota(cluster, cache.team, grown)?;
+            self.check_growth(cluster, &instances, memory)?;
         }
         if memory != cache.memory {
             let need = cluster.policy.overhead.booking(memory);
@@ -119,8 +127,8 @@ impl<'a> Draft<'a> {
             (0..cache.instances).filter(|index| there.iter().all(|it| it.index != *index)).collect();
         let count = missing.len() as u16;
         if count > 0 {
-            self.check_quota(cluster, cache.team, cache.memory.times(count.into()), count, &[])?;
-            let spots = self.find_room(cluster, cache.team, cache.memory, count, &there)?;
+            self.check_quota(cluster, cache.team, cache.memory.times(count.into()))?;
+            let spots = self.find_room(cluster, cache.memory, count, cache.max_per_rack, &there)?;
             for (index, spot) in missing.iter().zip(spots) {
                 self.start_instance(cluster, cache.id, *index, cache.memory, spot);
             }
@@ -151,25 +159,12 @@ impl<'a> Draft<'a> {
         }));
     }
 
-    /// Quota counts the memory asked for, until the stop is confirmed. `kept` are the instances that would grow.
-    fn check_quota(
-        &self,
-        cluster: &Cluster,
-        team: TeamId,
-        asked: Mib,
-        instances: u16,
-        kept: &[Instance],
-    ) -> Result<(), Refusal> {
+    /// Quota counts the memory asked for, until the stop is confirmed.
+    fn check_quota(&self, cluster: &Cluster, team: TeamId, asked: Mib) -> Result<(), Refusal> {
         let (limit, used) = (self.state.quota(cluster.id, team), self.state.used(cluster.id, team));
         if used.plus(asked) <= limit {
             return Ok(());
         }
-        let by_quota = quota_share(limit, used, instances, kept);
-        let by_room = if kept.is_empty() {
-            self.largest_new(cluster, instances, &[])
-        } else {
-            self.largest_grown(cluster, kept)
-        };
         let team = self.state.team(team).map(|team| team.name.clone());
         Err(Refusal::QuotaExceeded {
             team: team.ok_or_else(|| not_found(Object::Team, ""))?,
@@ -177,98 +172,43 @@ impl<'a> Draft<'a> {
             limit,
             used,
             asked,
-            largest: usable(cluster, by_quota.min(by_room).max(kept_already(kept))),
+            why: None,
         })
     }
 
     fn find_room(
         &self,
         cluster: &Cluster,
-        team: TeamId,
         memory: Mib,
         instances: u16,
+        max_per_rack: Option<u16>,
         there: &[Instance],
     ) -> Result<Vec<Spot>, Refusal> {
-        let taken = self.taken(there);
+        let rack = |host: HostId| self.state.host(host).and_then(|view| view.host.rack.clone());
+        let taken: Vec<Taken> = there.iter().map(|it| (it.host, rack(it.host))).collect();
         let need = cluster.policy.overhead.booking(memory);
-        let index = self.state.index();
         let count = usize::from(instances);
-        let spots = index.place(cluster.id, need, count, &taken, |host| self.free_port(cluster, host));
-        if spots.len() == count {
+        let request = placement::Request { cluster: cluster.id, need, count, taken: &taken, max_per_rack };
+        let hosts = self.state.index().place(&request, self.now).hosts;
+        let spots: Vec<Spot> = hosts
+            .into_iter()
+            .filter_map(|host| Some(Spot { host, port: self.state.host(host)?.free_port(self.now)? }))
+            .collect();
+        let booked = self.state.booked(cluster.id).plus(need.times(instances.into()));
+        if spots.len() == count && booked <= self.state.may_book(cluster) {
             return Ok(spots);
         }
-        let with_memory = index.place(cluster.id, need, count, &taken, |_| Some(Port::MAX)).len();
-        let usable_hosts = index.place(cluster.id, Mib::ZERO, count, &taken, |_| Some(Port::MAX)).len();
-        let blocker = if usable_hosts < count {
-            Blocker::Hosts
-        } else if with_memory < count {
-            Blocker::Memory
-        } else {
-            Blocker::Ports
-        };
-        let limit = self.state.quota(cluster.id, team);
-        let by_quota = quota_share(limit, self.state.used(cluster.id, team), instances, &[]);
-        let largest = usable(cluster, by_quota.min(self.largest_new(cluster, instances, there)));
-        Err(Refusal::NoRoom { cluster: cluster.name.clone(), memory, instances, blocker, largest })
+        Err(Refusal::NoRoom { cluster: cluster.name.clone(), memory, instances, why: None })
     }
 
-    fn check_growth(
-        &self,
-        cluster: &Cluster,
-        cache: &Cache,
-        instances: &[Instance],
-        memory: Mib,
-    ) -> Result<(), Refusal> {
+    fn check_growth(&self, cluster: &Cluster, instances: &[Instance], memory: Mib) -> Result<(), Refusal> {
         let need = cluster.policy.overhead.booking(memory);
-        let fits = |instance: &Instance| need <= instance.booked || need <= self.may_book(instance);
+        let fits = |it: &Instance| need <= it.booked || need <= self.state.may_grow_to(it);
         if instances.iter().all(fits) {
             return Ok(());
         }
-        let (limit, used) =
-            (self.state.quota(cluster.id, cache.team), self.state.used(cluster.id, cache.team));
-        let by_quota = quota_share(limit, used, instances.len() as u16, instances);
-        Err(Refusal::NoRoom {
-            cluster: cluster.name.clone(),
-            memory,
-            instances: instances.len() as u16,
-            blocker: Blocker::Memory,
-            largest: usable(
-                cluster,
-                by_quota.min(self.largest_grown(cluster, instances)).max(kept_already(instances)),
-            ),
-        })
-    }
-
-    /// What an instance could book where it is, MiB: growing may use what is kept from new instances.
-    fn may_book(&self, instance: &Instance) -> Mib {
-        match self.state.host(instance.host) {
-            Some(view) if view.host.status != HostStatus::Lost => instance.booked.plus(view.free()),
-            _ => instance.booked,
-        }
-    }
-
-    /// The largest memory that each of these could grow to where it is.
-    fn largest_grown(&self, cluster: &Cluster, instances: &[Instance]) -> Mib {
-        let booked = instances.iter().map(|instance| self.may_book(instance)).min().unwrap_or_default();
-        cluster.policy.overhead.largest_within(booked)
-    }
-
-    /// The largest memory of that many new instances on hosts other than these have.
-    fn largest_new(&self, cluster: &Cluster, instances: u16, there: &[Instance]) -> Mib {
-        let free = self
-            .state
-            .index()
-            .largest(cluster.id, instances.into(), &self.taken(there), |host| self.free_port(cluster, host));
-        cluster.policy.overhead.largest_within(free)
-    }
-
-    fn taken(&self, there: &[Instance]) -> Vec<Taken> {
-        let rack = |host: HostId| self.state.host(host).and_then(|view| view.host.rack.clone());
-        there.iter().map(|instance| (instance.host, rack(instance.host))).collect()
-    }
-
-    fn free_port(&self, cluster: &Cluster, host: HostId) -> Option<Port> {
-        self.state.host(host).and_then(|view: &HostView| view.free_port(cluster.ports, self.now))
+        let instances = instances.len() as u16;
+        Err(Refusal::NoRoom { cluster: cluster.name.clone(), memory, instances, why: None })
     }
 
     fn kept_cache(&self, team: &TeamName, name: &CacheName) -> Result<&'a Cache, Refusal> {
@@ -284,23 +224,6 @@ impl<'a> Draft<'a> {
             .cluster(cache.cluster)
             .ok_or_else(|| not_found(Object::Cluster, &cache.cluster.to_string()))
     }
-}
-
-/// The most memory of each of `instances` that a quota leaves; what `kept` have already is theirs.
-fn quota_share(limit: Mib, used: Mib, instances: u16, kept: &[Instance]) -> Mib {
-    let others = used.minus(kept.iter().map(|instance| instance.memory).sum());
-    Mib::capped(limit.minus(others).get() / u64::from(instances.max(1)))
-}
-
-/// The size that these have: keeping it or going below is never refused.
-fn kept_already(kept: &[Instance]) -> Mib {
-    kept.iter().map(|instance| instance.memory).min().unwrap_or_default()
-}
-
-/// As far as a cluster allows an instance of this size; zero if it is too small to be one.
-fn usable(cluster: &Cluster, memory: Mib) -> Mib {
-    let memory = memory.min(cluster.policy.max_instance_mib);
-    if memory < Mib::MIN_INSTANCE { Mib::ZERO } else { memory }
 }
 
 fn check_size(cluster: &Cluster, memory: Mib) -> Result<(), Refusal> {

@@ -102,8 +102,8 @@ impl<'a> Draft<'a> {
             Command::CreateTeam { name } => self.create_team(name),
             Command::RemoveTeam { name } => self.remove_team(name),
             Command::SetQuota { cluster, team, memory } => self.set_quota(cluster, team, *memory),
-            Command::Allocate { team, name, cluster, memory, instances } => {
-                self.allocate(&order.actor, team, name, cluster, *memory, *instances)
+            Command::Allocate { team, name, cluster, memory, instances, max_per_rack } => {
+                self.allocate(&order.actor, (team, name), cluster, (*memory, *instances, *max_per_rack))
             }
             Command::Resize { team, name, memory } => self.resize(team, name, *memory),
             Command::Release { team, name } => self.release(team, name),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{CacheEntry, HostView, Inconsistent, PortUse, State};
+use super::ports::OpenPorts;
+use super::{CacheEntry, HostView, Inconsistent, PortUse, State, Totals};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
     Cache, CacheId, Cluster, ClusterId, Host, HostId, HostStatus, Instance, InstanceId, Key, Mib, Plan, Port,
-    Principal, Record, Request, RequestId, RetiredPort, Team, TeamId,
+    Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
 };
 use crate::placement::Site;
 
@@ -28,13 +29,19 @@ impl State {
         for change in &commit.changes {
             self.apply(change.clone())?;
         }
-        self.head = commit.head();
+        self.loaded(commit.head());
         Ok(())
     }
 
     /// Set the end of the ledger, once every record of it was applied.
     pub fn loaded(&mut self, head: Head) {
         self.head = head;
+        self.index.pass(head.at);
+    }
+
+    /// Time has passed: hosts whose next port has cooled down by now are found faster. Changes no answer.
+    pub fn pass(&mut self, now: Timestamp) {
+        self.index.pass(now);
     }
 
     /// Apply one change and return the change that takes it back. Applying that leaves the state, indexes included,
@@ -89,8 +96,12 @@ impl State {
         }
         self.cluster_names.insert(cluster.name.clone(), id);
         self.clusters.insert(id, cluster);
-        let hosts: Vec<HostId> = self.hosts_of(id).map(|view| view.host.id).collect();
-        hosts.into_iter().for_each(|host| self.reindex(host));
+        let hosts: Vec<HostId> =
+            self.hosts_of(id).chain(self.removed_hosts()).map(|view| view.host.id).collect();
+        for host in hosts {
+            self.open_ports(host);
+            self.reindex(host);
+        }
         before
     }
 
@@ -108,9 +119,14 @@ impl State {
             )));
         }
         let id = host.id;
+        self.count_memory(&host, true);
         let before = self.hosts.get(&id).map(|view| view.host.clone());
+        let same_ports = before.as_ref().is_some_and(|before| {
+            before.cluster == host.cluster && before.blocked_ports == host.blocked_ports
+        });
         if let Some(before) = &before {
             self.forget_names(before);
+            self.count_memory(before, false);
         }
         if host.status == HostStatus::Removed {
             self.removed_hosts.insert((host.cluster, id));
@@ -122,9 +138,12 @@ impl State {
         match self.hosts.get_mut(&id) {
             Some(view) => view.host = host,
             None => {
-                let view = HostView { host, ports: BTreeMap::new(), booked: Mib::ZERO, instances: 0 };
-                self.hosts.insert(id, view);
+                let (ports, open) = (BTreeMap::new(), OpenPorts::none());
+                self.hosts.insert(id, HostView { host, ports, booked: Mib::ZERO, instances: 0, open });
             }
+        }
+        if !same_ports {
+            self.open_ports(id);
         }
         self.reindex(id);
         Ok(before)
@@ -138,8 +157,28 @@ impl State {
             return Ok(None);
         };
         self.forget_names(&view.host);
+        self.count_memory(&view.host, false);
         self.index.set(id, None);
         Ok(Some(view.host))
+    }
+
+    /// A host is part of its cluster's memory, or no longer.
+    fn count_memory(&mut self, host: &Host, more: bool) {
+        if matches!(host.status, HostStatus::Lost | HostStatus::Removed) {
+            return;
+        }
+        self.total(host.cluster, |totals| {
+            totals.memory =
+                if more { totals.memory.plus(host.memory) } else { totals.memory.minus(host.memory) };
+        });
+    }
+
+    fn total(&mut self, cluster: ClusterId, change: impl FnOnce(&mut Totals)) {
+        let totals = self.totals.entry(cluster).or_default();
+        change(totals);
+        if *totals == Totals::default() {
+            self.totals.remove(&cluster);
+        }
     }
 
     fn forget_names(&mut self, host: &Host) {
@@ -247,9 +286,11 @@ impl State {
             }
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
-            view.ports.insert(instance.port, PortUse::Instance(instance.id));
+            view.use_port(instance.port, Some(PortUse::Instance(instance.id)));
             view.booked = view.booked.plus(instance.booked);
             view.instances += 1;
+            let cluster = view.host.cluster;
+            self.total(cluster, |totals| totals.booked = totals.booked.plus(instance.booked));
         }
         self.reindex(instance.host);
     }
@@ -269,9 +310,11 @@ impl State {
             }
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
-            view.ports.remove(&instance.port);
+            view.use_port(instance.port, None);
             view.booked = view.booked.minus(instance.booked);
             view.instances -= 1;
+            let cluster = view.host.cluster;
+            self.total(cluster, |totals| totals.booked = totals.booked.minus(instance.booked));
         }
         self.reindex(instance.host);
         Some(instance)
@@ -289,21 +332,29 @@ impl State {
                 "port {} of host {} belongs to instance {id}",
                 retired.port, retired.host
             ))),
-            _ => match view.ports.insert(retired.port, PortUse::Retired(retired)) {
-                Some(PortUse::Retired(before)) => Ok(Some(before)),
-                _ => Ok(None),
-            },
+            _ => {
+                let (host, port) = (retired.host, retired.port);
+                let before = view.use_port(port, Some(PortUse::Retired(retired)));
+                self.reindex(host);
+                match before {
+                    Some(PortUse::Retired(before)) => Ok(Some(before)),
+                    _ => Ok(None),
+                }
+            }
         }
     }
 
     fn remove_retired(&mut self, host: HostId, port: Port) -> Option<RetiredPort> {
-        let ports = &mut self.hosts.get_mut(&host)?.ports;
-        let PortUse::Retired(retired) = ports.get(&port)? else {
+        let view = self.hosts.get_mut(&host)?;
+        if !matches!(view.ports.get(&port), Some(PortUse::Retired(_))) {
             return None;
-        };
-        let retired = retired.clone();
-        ports.remove(&port);
-        Some(retired)
+        }
+        let before = view.use_port(port, None);
+        self.reindex(host);
+        match before {
+            Some(PortUse::Retired(retired)) => Some(retired),
+            _ => None,
+        }
     }
 
     fn put_plan(&mut self, plan: Plan) -> Result<Option<Plan>, Inconsistent> {
@@ -327,15 +378,25 @@ impl State {
         Some(request)
     }
 
+    fn open_ports(&mut self, id: HostId) {
+        if let Some(view) = self.hosts.get_mut(&id)
+            && let Some(cluster) = self.clusters.get(&view.host.cluster)
+        {
+            view.open_ports_of(cluster.ports);
+        }
+    }
+
     /// Tell placement what a host now has to offer.
     fn reindex(&mut self, id: HostId) {
         let site = self.hosts.get(&id).and_then(|view| {
             let cluster = self.clusters.get(&view.host.cluster)?;
             (view.host.status == HostStatus::Active).then(|| Site {
                 cluster: cluster.id,
+                order: cluster.policy.order,
                 rack: view.host.rack.clone(),
                 free: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
                 instances: view.instances,
+                port_from: view.port_from(),
             })
         });
         self.index.set(id, site);

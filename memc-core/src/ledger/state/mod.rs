@@ -1,16 +1,18 @@
 //! The fleet at one revision, with the indexes that decisions need.
 
 mod fold;
+mod ports;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use self::ports::OpenPorts;
 use super::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, Instance,
-    InstanceId, Mib, Plan, PlanId, Port, PortRange, Principal, Quota, Request, RequestId, RetiredPort, Team,
-    TeamId, TeamName, Timestamp,
+    InstanceId, Mib, Plan, PlanId, Port, Principal, Quota, Request, RequestId, RetiredPort, Team, TeamId,
+    TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -39,6 +41,7 @@ pub struct HostView {
     pub booked: Mib,
     /// How many instances it has.
     pub instances: u32,
+    open: OpenPorts,
 }
 
 impl HostView {
@@ -47,26 +50,14 @@ impl HostView {
     pub fn free(&self) -> Mib {
         self.host.memory.minus(self.booked)
     }
+}
 
-    /// The port that a new instance gets at `now`: the lowest that was never used; if there is none, the one whose
-    /// cool-down ended first.
-    #[must_use]
-    pub fn free_port(&self, range: PortRange, now: Timestamp) -> Option<Port> {
-        let open = |port: &Port| !self.host.blocked_ports.contains(port);
-        range.iter().filter(open).find(|port| !self.ports.contains_key(port)).or_else(|| {
-            self.ports
-                .range(range.first..=range.last)
-                .filter(|(port, _)| open(port))
-                .filter_map(|(port, usage)| match usage {
-                    PortUse::Retired(retired) if retired.reusable_at <= now => {
-                        Some((retired.reusable_at, *port))
-                    }
-                    _ => None,
-                })
-                .min()
-                .map(|(_, port)| port)
-        })
-    }
+/// What a cluster's hosts have and hold together, MiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Totals {
+    /// Of hosts that are neither lost nor removed.
+    memory: Mib,
+    booked: Mib,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +85,7 @@ pub struct State {
     team_names: BTreeMap<TeamName, TeamId>,
     quotas: BTreeMap<(ClusterId, TeamId), Quota>,
     used: HashMap<(ClusterId, TeamId), Mib>,
+    totals: HashMap<ClusterId, Totals>,
     caches: HashMap<CacheId, CacheEntry>,
     cache_names: BTreeMap<TeamId, BTreeMap<CacheName, CacheId>>,
     cluster_caches: BTreeSet<(ClusterId, CacheId)>,
@@ -120,6 +112,7 @@ impl Default for State {
             team_names: BTreeMap::new(),
             quotas: BTreeMap::new(),
             used: HashMap::new(),
+            totals: HashMap::new(),
             caches: HashMap::new(),
             cache_names: BTreeMap::new(),
             cluster_caches: BTreeSet::new(),

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use super::{HostView, PortUse, State};
 use crate::ledger::Head;
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, Instance,
-    InstanceId, Key, Mib, Plan, PlanId, Principal, Quota, Request, RequestId, Revision, Team, TeamId,
-    TeamName, Timestamp,
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, HostStatus,
+    Instance, InstanceId, Key, Mib, Plan, PlanId, Principal, Quota, Request, RequestId, Revision, Team,
+    TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -190,6 +190,36 @@ impl State {
             .iter()
             .take_while(move |(at, _, _)| *at < moment)
             .map(|(_, principal, id)| Key::Request { principal: principal.clone(), id: id.clone() })
+    }
+
+    /// What all instances in a cluster book together, MiB.
+    #[must_use]
+    pub fn booked(&self, cluster: ClusterId) -> Mib {
+        self.totals.get(&cluster).map_or(Mib::ZERO, |totals| totals.booked)
+    }
+
+    /// The memory of a cluster's hosts together, MiB; lost ones do not count.
+    #[must_use]
+    pub fn memory(&self, cluster: ClusterId) -> Mib {
+        self.totals.get(&cluster).map_or(Mib::ZERO, |totals| totals.memory)
+    }
+
+    /// How much new instances may book a cluster up to, MiB: its fill limit.
+    #[must_use]
+    pub fn may_book(&self, cluster: &Cluster) -> Mib {
+        cluster.policy.fill_limit(self.memory(cluster.id))
+    }
+
+    /// What an instance could book where it is, MiB: growing may use what is kept from new instances, but not on a
+    /// host that is being emptied.
+    #[must_use]
+    pub fn may_grow_to(&self, instance: &Instance) -> Mib {
+        match self.hosts.get(&instance.host) {
+            Some(view) if matches!(view.host.status, HostStatus::Active | HostStatus::Cordoned) => {
+                instance.booked.plus(view.free())
+            }
+            _ => instance.booked,
+        }
     }
 
     /// The hosts that take new instances.

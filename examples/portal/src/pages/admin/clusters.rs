@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use memc_core::ledger::{ClusterSpec, Command};
-use memc_core::model::{Cluster, ClusterName, Mib, Order, Overhead, Policy, Port, PortRange};
+use memc_core::model::{Cluster, ClusterName, FillOrder, Mib, Overhead, Policy, Port, PortRange};
 
 use super::{INVALID, carry_out};
 use crate::locale::{Text, grouped, mib, text};
@@ -125,8 +125,8 @@ fn values(policy: &Policy) -> Vec<(&'static str, u64)> {
 fn filled(policy: &Policy) -> Form {
     let mut form = Form::of(values(policy));
     let order = match policy.order {
-        Order::Pack => "pack",
-        Order::Balance => "balance",
+        FillOrder::Pack => "pack",
+        FillOrder::Balance => "balance",
     };
     form.fill("order", order);
     form
@@ -145,8 +145,8 @@ fn spec(form: &mut Form, before: Option<&Policy>) -> Option<ClusterSpec> {
         form.reject("last_port", text("cluster-ports-reversed"));
     }
     let order = match form.value("order") {
-        "pack" => Some(Order::Pack),
-        "balance" => Some(Order::Balance),
+        "pack" => Some(FillOrder::Pack),
+        "balance" => Some(FillOrder::Balance),
         _ => {
             form.reject("order", text("policy-order-missing"));
             None
