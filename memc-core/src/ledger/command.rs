@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CacheName, ClusterName, HostName, InstanceId, Mib, ObserverId, Policy, Port, PortRange, Principal, Rack,
-    Reason, RequestId, Revision, TeamName,
+    CacheName, ClusterName, HostId, HostName, InstanceId, Mib, ObserverId, PlanGoal, PlanId, PlanStep,
+    Policy, Port, PortRange, Principal, Rack, Reason, RequestId, Revision, TeamName,
 };
 
 /// A command with who gives it.
@@ -153,6 +153,37 @@ pub enum Command {
         team: TeamName,
         /// Which.
         name: CacheName,
+    },
+    /// Start moving instances of a cluster, one after another. The hosts that this empties take no new instances from
+    /// this commit on. [`placement::plan`](crate::placement::plan) finds steps.
+    StartPlan {
+        /// Where. One plan at a time runs in a cluster.
+        cluster: ClusterName,
+        /// What it is for.
+        goal: PlanGoal,
+        /// The hosts that are to be empty afterwards.
+        empties: BTreeSet<HostId>,
+        /// The moves, each of which fits once those before it are over; at most 4,096, each instance once.
+        steps: Vec<PlanStep>,
+    },
+    /// Begin the next step of a plan: start the copy. If anything is not as the step expects, the plan stops instead.
+    BeginStep {
+        /// Which.
+        plan: PlanId,
+        /// The step's place in the plan, from 0.
+        step: u32,
+    },
+    /// Give back an instance whose copy has been seen to run.
+    FinishMove {
+        /// The one that was moved away from.
+        instance: InstanceId,
+    },
+    /// Give a plan up. A move that was begun stays, and can be finished.
+    StopPlan {
+        /// Which.
+        plan: PlanId,
+        /// Why.
+        reason: Reason,
     },
     /// Confirm what was observed of an instance. Nothing happens if it has changed since.
     Confirm {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Facts, WhyNot};
-use crate::model::{CacheName, ClusterName, HostName, Mib, TeamName};
+use crate::model::{CacheName, ClusterName, HostName, Mib, PlanId, TeamName};
 
 /// A kind of thing that a command names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -18,6 +18,7 @@ pub enum Object {
     Team,
     Cache,
     Instance,
+    Plan,
 }
 
 impl fmt::Display for Object {
@@ -28,6 +29,7 @@ impl fmt::Display for Object {
             Object::Team => "team",
             Object::Cache => "cache",
             Object::Instance => "instance",
+            Object::Plan => "running plan",
         })
     }
 }
@@ -132,6 +134,38 @@ pub enum Refusal {
         /// The instance.
         name: String,
     },
+    /// A cluster's instances are being moved already.
+    #[error("cluster {cluster} has a plan that is running: stop it first, or wait until it is done")]
+    PlanRunning {
+        /// Where.
+        cluster: ClusterName,
+    },
+    /// A step of a plan cannot be made.
+    #[error("step {step} of the plan cannot be made: {why}; plan again")]
+    StepDoesNotFit {
+        /// Its place in the plan, from 0.
+        step: u32,
+        /// What is in the way.
+        why: String,
+    },
+    /// The step before is not over.
+    #[error("a move of plan {plan} is under way: the next step waits until the old instance has stopped")]
+    MoveUnderWay {
+        /// Which plan.
+        plan: PlanId,
+    },
+    /// The instance is not being moved.
+    #[error("instance {name} is not being moved")]
+    NotMoving {
+        /// The instance.
+        name: String,
+    },
+    /// The instance has to stay until its copy runs.
+    #[error("the copy of instance {name} has not been seen running yet")]
+    CopyNotRunning {
+        /// The instance.
+        name: String,
+    },
     /// The request id came with another command before.
     #[error("this request id was used for another request: take a new one")]
     RequestIdReused,
@@ -161,6 +195,11 @@ impl Refusal {
             Refusal::OutOfRange { .. } => "out_of_range",
             Refusal::Releasing { .. } => "releasing",
             Refusal::NotReleasing { .. } => "not_releasing",
+            Refusal::PlanRunning { .. } => "plan_running",
+            Refusal::StepDoesNotFit { .. } => "step_does_not_fit",
+            Refusal::MoveUnderWay { .. } => "move_under_way",
+            Refusal::NotMoving { .. } => "not_moving",
+            Refusal::CopyNotRunning { .. } => "copy_not_running",
             Refusal::RequestIdReused => "request_id_reused",
             Refusal::Outdated => "outdated",
             Refusal::Founded => "founded",

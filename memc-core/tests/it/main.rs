@@ -4,6 +4,7 @@
 
 mod flaky;
 mod fleet;
+mod moves;
 mod naive;
 mod observe;
 mod rules;

@@ -26,7 +26,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
             Object::Host => text("refusal-no-host").arg("name", name),
             Object::Team => text("refusal-no-team").arg("name", name),
             Object::Cache => text("refusal-no-cache").arg("name", name),
-            Object::Instance => text("refusal-no-instance").arg("name", name),
+            Object::Instance | Object::Plan => text("refusal-no-instance").arg("name", name),
         },
         Refusal::NameTaken { releasing: true, name, .. } => text("refusal-name-releasing").arg("name", name),
         Refusal::NameTaken { name, .. } => text("refusal-name-taken").arg("name", name),

@@ -9,11 +9,7 @@ use crate::model::{
 use crate::placement::{self, Taken};
 
 /// A place for an instance.
-#[derive(Debug, Clone, Copy)]
-struct Spot {
-    host: HostId,
-    port: Port,
-}
+type Spot = (HostId, Port);
 
 impl<'a> Draft<'a> {
     pub(super) fn allocate(
@@ -54,7 +50,8 @@ impl<'a> Draft<'a> {
             revision: self.revision,
         }));
         for (index, spot) in (0..instances).zip(spots) {
-            self.start_instance(cluster, id, index, memory, spot);
+            let new = InstanceId::new(self.fresh_id());
+            self.start_instance(cluster, new, (id, index), memory, spot);
         }
         let detail = format!("{instances} × {memory} in {}", cluster.name);
         Ok(self.done("cache.allocate", target(team_name, name), detail, Key::Cache { id }))
@@ -69,10 +66,13 @@ impl<'a> Draft<'a> {
         let cache = self.kept_cache(team_name, name)?;
         let cluster = self.cluster_of(cache)?;
         check_size(cluster, memory)?;
-        let instances: Vec<Instance> = self.state.instances_of(cache.id).cloned().collect();
+        // Both of a pair that is being moved are resized; what is being given back stays as it is.
+        let kept = |it: &&Instance| it.phase != Phase::Releasing;
+        let instances: Vec<Instance> = self.state.instances_of(cache.id).filter(kept).cloned().collect();
         let id = cache.id;
         if memory > cache.memory {
-            let grown = memory.minus(cache.memory).times(instances.len() as u64);
+            let counted = instances.iter().filter(|it| it.moved_to.is_none()).count();
+            let grown = memory.minus(cache.memory).times(counted as u64);
             self.check_quota(cluster, cache.team, grown)?;
             self.check_growth(cluster, &instances, memory)?;
         }
@@ -105,7 +105,7 @@ impl<'a> Draft<'a> {
         if !cache.releasing {
             let instances: Vec<Instance> = self.state.instances_of(id).cloned().collect();
             let gone = instances.is_empty();
-            for instance in instances {
+            for instance in instances.into_iter().filter(|it| it.phase != Phase::Releasing) {
                 let (phase, revision) = (Phase::Releasing, self.revision);
                 self.put(Record::Instance(Instance { phase, revision, ..instance }));
             }
@@ -123,32 +123,41 @@ impl<'a> Draft<'a> {
         let cache = self.kept_cache(team_name, name)?;
         let cluster = self.cluster_of(cache)?;
         let there: Vec<Instance> = self.state.instances_of(cache.id).cloned().collect();
-        let missing: Vec<u16> =
-            (0..cache.instances).filter(|index| there.iter().all(|it| it.index != *index)).collect();
+        let missing: Vec<u16> = (0..cache.instances)
+            .filter(|index| !there.iter().any(|it| it.index == *index && it.moved_to.is_none()))
+            .collect();
         let count = missing.len() as u16;
         if count > 0 {
             self.check_quota(cluster, cache.team, cache.memory.times(count.into()))?;
             let spots = self.find_room(cluster, cache.memory, count, cache.max_per_rack, &there)?;
             for (index, spot) in missing.iter().zip(spots) {
-                self.start_instance(cluster, cache.id, *index, cache.memory, spot);
+                let new = InstanceId::new(self.fresh_id());
+                self.start_instance(cluster, new, (cache.id, *index), cache.memory, spot);
             }
         }
         let detail = format!("{count} × {}", cache.memory);
         Ok(self.done("cache.replace", target(team_name, name), detail, Key::Cache { id: cache.id }))
     }
 
-    fn start_instance(&mut self, cluster: &Cluster, cache: CacheId, index: u16, memory: Mib, spot: Spot) {
-        let view = self.state.host(spot.host);
-        if let Some(PortUse::Retired(_)) = view.and_then(|view| view.ports.get(&spot.port)) {
-            self.remove(Key::RetiredPort { host: spot.host, port: spot.port });
+    /// Put an instance at a place of a cache on a port of a host.
+    pub(super) fn start_instance(
+        &mut self,
+        cluster: &Cluster,
+        id: InstanceId,
+        (cache, index): (CacheId, u16),
+        memory: Mib,
+        (host, port): Spot,
+    ) {
+        let view = self.state.host(host);
+        if let Some(PortUse::Retired(_)) = view.and_then(|view| view.ports.get(&port)) {
+            self.remove(Key::RetiredPort { host, port });
         }
-        let id = InstanceId::new(self.fresh_id());
         self.put(Record::Instance(Instance {
             id,
             cache,
             index,
-            host: spot.host,
-            port: spot.port,
+            host,
+            port,
             memory,
             booked: cluster.policy.overhead.booking(memory),
             phase: Phase::Kept,
@@ -192,7 +201,7 @@ impl<'a> Draft<'a> {
         let hosts = self.state.index().place(&request, self.now).hosts;
         let spots: Vec<Spot> = hosts
             .into_iter()
-            .filter_map(|host| Some(Spot { host, port: self.state.host(host)?.free_port(self.now)? }))
+            .filter_map(|host| Some((host, self.state.host(host)?.free_port(self.now)?)))
             .collect();
         let booked = self.state.booked(cluster.id).plus(need.times(instances.into()));
         if spots.len() == count && booked <= self.state.may_book(cluster) {

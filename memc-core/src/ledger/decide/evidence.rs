@@ -60,7 +60,9 @@ impl Draft<'_> {
         reason: &Reason,
     ) -> Result<Outcome, Refusal> {
         let id = self.cache(team, cache)?.id;
-        let instance = self.state.instances_of(id).find(|instance| instance.index == index);
+        let mut there = self.state.instances_of(id).filter(|instance| instance.index == index);
+        let first = there.next();
+        let instance = first.filter(|it| it.phase == Phase::Releasing).or_else(|| there.next()).or(first);
         let instance = instance.ok_or_else(|| not_found(Object::Instance, &format!("{cache}.{index}")))?;
         let (target, name) = self.describe(instance);
         if instance.phase != Phase::Releasing {
@@ -96,13 +98,14 @@ impl Draft<'_> {
         self.remove(Key::Instance { id: instance.id });
         let (host, port, id, revision) = (instance.host, instance.port, instance.id, self.revision);
         self.put(Record::RetiredPort(RetiredPort { host, port, instance: id, reusable_at, revision }));
+        self.end_moves(instance);
         let last = self.state.instances_of(instance.cache).count() == 1;
         if last && self.state.cache(instance.cache).is_some_and(|cache| cache.releasing) {
             self.remove(Key::Cache { id: instance.cache });
         }
     }
 
-    fn describe(&self, instance: &Instance) -> (String, String) {
+    pub(super) fn describe(&self, instance: &Instance) -> (String, String) {
         let cache = self.state.cache(instance.cache);
         let team = cache.and_then(|cache| self.state.team(cache.team));
         match (cache, team) {

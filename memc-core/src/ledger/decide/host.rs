@@ -104,6 +104,7 @@ impl Draft<'_> {
             self.cool_down_from_now(view, cluster);
         }
         host.status = HostStatus::Active;
+        self.stop_plans_of(&host);
         self.put_if_changed(host);
         Ok(self.done("host.uncordon", target(name), String::new(), Key::Host { id }))
     }

@@ -3,6 +3,7 @@
 mod cache;
 mod evidence;
 mod host;
+mod moves;
 mod setup;
 
 use std::borrow::Cow;
@@ -108,6 +109,12 @@ impl<'a> Draft<'a> {
             Command::Resize { team, name, memory } => self.resize(team, name, *memory),
             Command::Release { team, name } => self.release(team, name),
             Command::Replace { team, name } => self.replace(team, name),
+            Command::StartPlan { cluster, goal, empties, steps } => {
+                self.start_plan(cluster, *goal, empties, steps)
+            }
+            Command::BeginStep { plan, step } => self.begin_step(*plan, *step),
+            Command::FinishMove { instance } => self.finish_move(*instance),
+            Command::StopPlan { plan, reason } => self.stop_plan(*plan, reason),
             Command::Confirm { instance, revision, seen } => self.confirm(*instance, *revision, *seen),
             Command::StateStopped { team, name, index, reason } => {
                 self.state_stopped(team, name, *index, reason)

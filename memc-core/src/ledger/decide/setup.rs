@@ -65,6 +65,9 @@ impl Draft<'_> {
         for view in self.state.removed_hosts().filter(|view| view.host.cluster == id) {
             self.forget_host(view);
         }
+        for plan in self.state.plans().filter(|plan| plan.cluster == id) {
+            self.remove(Key::Plan { id: plan.id });
+        }
         self.remove_quotas(|quota| quota.cluster == id);
         self.remove(Key::Cluster { id });
         Ok(self.done("cluster.remove", target(name), String::new(), Key::Cluster { id }))

@@ -1,6 +1,7 @@
 //! The fleet at one revision, with the indexes that decisions need.
 
 mod fold;
+mod layout;
 mod ports;
 mod read;
 
