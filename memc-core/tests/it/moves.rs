@@ -67,12 +67,19 @@ fn a_host_is_drained_without_a_moment_without_the_cache() {
     for host in ["m1", "m3"] {
         assert_eq!(document(&world.state, &name(host), false).unwrap().items.len(), 1, "{host}");
     }
+    let endpoints = |world: &World| {
+        let cache = world.state.cache_named(&name("shop"), &name("a")).unwrap().id;
+        world.state.endpoints_of(cache).map(|it| world.host_of(it)).collect::<Vec<_>>()
+    };
+    assert_eq!(endpoints(&world), ["m1", "m2"]);
     let finish = Command::FinishMove { instance: old.id };
     assert_eq!(world.refused(finish.clone()).code(), "copy_not_running");
     assert_eq!(world.refused(Command::FinishMove { instance: copy.id }).code(), "not_moving");
     world.seen_running(&copy, 100, true).unwrap();
+    assert_eq!(endpoints(&world), ["m3", "m2"]);
     world.ok(finish);
     assert_eq!(document(&world.state, &name("m1"), false).unwrap().absent, [old.port]);
+    assert_eq!(endpoints(&world), ["m3", "m2"]);
     let old = world.instances("a")[0].clone();
     world.stopped(&old).unwrap();
     assert_eq!(plan(&world, id).status, PlanStatus::Done);

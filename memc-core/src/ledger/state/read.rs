@@ -8,8 +8,8 @@ use super::{HostView, PortUse, State};
 use crate::ledger::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, HostStatus,
-    Instance, InstanceId, Key, Mib, Plan, PlanId, Principal, Quota, Request, RequestId, Revision, Team,
-    TeamId, TeamName, Timestamp,
+    Instance, InstanceId, InstanceState, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId,
+    Revision, Team, TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -154,6 +154,21 @@ impl State {
             .into_iter()
             .flat_map(|entry| &entry.instances)
             .filter_map(|(_, id)| self.instances.get(id))
+    }
+
+    /// The instances of a cache that clients should use, by index, one for each: of a pair that is being moved the old
+    /// one until the copy has been seen to run.
+    pub fn endpoints_of(&self, cache: CacheId) -> impl Iterator<Item = &Instance> {
+        let runs = |copy: &Instance| copy.state() == InstanceState::Running;
+        let all = move || self.instances_of(cache);
+        all().filter(move |it| match it.moved_to {
+            Some(copy) => it.phase != Phase::Releasing && !self.instance(copy).is_some_and(runs),
+            None => {
+                let waits_for_it =
+                    |other: &Instance| other.moved_to == Some(it.id) && other.phase != Phase::Releasing;
+                runs(it) || !all().any(waits_for_it)
+            }
+        })
     }
 
     /// Every instance, in no order.
