@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::Fixture;
 use super::process::{
-    Answer, Records, all_commits, append_at_the_end, assert_sound, commit, fold, load, team,
+    Answer, Follow, Records, all_commits, append_at_the_end, assert_sound, commit, fold, load, team,
 };
 use crate::Fleet;
 use crate::fleet::{Options, SubmitError};
-use crate::ledger::{Change, ClusterSpec, Command, Head, HostSpec, Order};
+use crate::ledger::{Change, ClusterSpec, Command, Commit, Head, HostSpec, Order};
 use crate::model::{
     CacheName, ClusterName, HostName, Key, Mib, Policy, Port, PortRange, Principal, Record, RequestId,
-    TeamName,
+    TeamName, Timestamp,
 };
+use crate::store::Decide;
 
 const TASKS: usize = 8;
 const TURNS: usize = 25;
@@ -54,6 +56,42 @@ pub async fn concurrent_turns_neither_lose_nor_double(fixture: &dyn Fixture) {
         there.into_iter().map(|commit| (commit.revision, commit.action.detail)).collect();
     assert_eq!(there, expected);
     assert_sound(&*handles[1]).await;
+}
+
+/// Four handles that want a turn all the time: each gets at least four fifths of its even share.
+pub async fn turns_are_fair(fixture: &dyn Fixture) {
+    const HANDLES: usize = 4;
+    const IN_ALL: usize = 600;
+    let (taken, start) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Barrier::new(HANDLES)));
+    let mut tasks = Vec::new();
+    for _ in 0..HANDLES {
+        let (store, taken, start) = (fixture.open().await, Arc::clone(&taken), Arc::clone(&start));
+        tasks.push(tokio::spawn(async move {
+            start.wait().await;
+            let (mut at, mut own) = (Head::EMPTY, 0);
+            while taken.fetch_add(1, Ordering::Relaxed) < IN_ALL {
+                at = store.turn(at, &mut Unhurried(Follow { at, details: &["turn"] })).await.expect("turn");
+                own += 1;
+            }
+            own
+        }));
+    }
+    let mut shares: Vec<usize> = Vec::new();
+    for task in tasks {
+        shares.push(task.await.expect("a handle ended badly"));
+    }
+    let even = IN_ALL / HANDLES;
+    assert!(shares.iter().all(|share| share * 5 >= even * 4), "uneven shares of {IN_ALL} turns: {shares:?}");
+}
+
+/// Takes long enough that the order of turns is the store's doing, and not that of this machine's scheduler.
+struct Unhurried<'a>(Follow<'a>);
+
+impl Decide for Unhurried<'_> {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        std::thread::sleep(Duration::from_millis(1));
+        self.0.decide(missed, now)
+    }
 }
 
 /// Loads while others write: each is the fold of the commits up to the head that came with it.

@@ -30,6 +30,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a case fails by panicking, as tests do
 
 mod concurrency;
+mod crash;
 mod dropped;
 mod history;
 mod process;
@@ -45,8 +46,9 @@ use async_trait::async_trait;
 use crate::Store;
 
 pub use concurrency::{
-    concurrent_turns_neither_lose_nor_double, fleets_share_a_ledger, loads_are_of_one_moment,
+    concurrent_turns_neither_lose_nor_double, fleets_share_a_ledger, loads_are_of_one_moment, turns_are_fair,
 };
+pub use crash::{a_rewound_ledger_is_found, acknowledged_outlasts_a_crash};
 pub use dropped::dropped_turns_are_all_or_nothing;
 pub use history::{commits_come_back_as_they_were, commits_come_in_pages, history_is_newest_first};
 pub use random::random_commands_match_the_reference;
@@ -68,6 +70,21 @@ pub trait Fixture: Send + Sync {
     fn has_constraints(&self) -> bool {
         false
     }
+
+    /// Take away what is not durable and bring the store back: kill the server with no warning, or cut its power.
+    /// Handles that were opened before may be of no use afterwards. False if that is not supplied.
+    async fn crash(&self) -> bool {
+        false
+    }
+
+    /// Keep a copy of the ledger as it is, in place of any earlier one. False if that is not supplied.
+    async fn back_up(&self) -> bool {
+        false
+    }
+
+    /// Put the copy in place of the ledger, as a restore or a fail-over to a lagging replica does. Handles that were
+    /// opened before have to go on.
+    async fn restore(&self) {}
 }
 
 /// Make a `#[test]` of every case. The expression makes a [`Fixture`](crate::conformance::Fixture); it is evaluated
@@ -94,6 +111,9 @@ macro_rules! store_conformance {
             fleets_share_a_ledger
             dropped_turns_are_all_or_nothing
             random_commands_match_the_reference
+            turns_are_fair
+            acknowledged_outlasts_a_crash
+            a_rewound_ledger_is_found
         }
     };
     (@each $fixture:expr; $($case:ident)*) => {
