@@ -65,6 +65,9 @@ struct Repeats;
 async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdict>, Repeats> {
     let _turn = shared.turn.lock().await;
     let all = |error: SubmitError| Ok(orders.iter().map(|_| Err(error.clone())).collect());
+    if let Some(why) = shared.stopped() {
+        return all(SubmitError::Unsafe(why));
+    }
     for _ in 0..ATTEMPTS {
         let mut turn = Turn { shared, orders, verdicts: Vec::new(), commits: Vec::new(), broken: None };
         let at = shared.state().head();

@@ -3,6 +3,7 @@
 mod committer;
 mod follower;
 mod shared;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,13 +25,21 @@ pub struct Options {
     pub poll: Duration,
     /// How many commands may wait before more are turned away with [`SubmitError::Busy`]; default 4,096.
     pub queue: usize,
+    /// How often [`Store::check`] is asked whether the server can still be trusted; default one minute. While it
+    /// cannot, writes fail.
+    pub check_every: Duration,
     /// Write although [`Store::check`] found that acknowledged changes could be lost; default false.
     pub accept_risks: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { poll: Duration::from_millis(150), queue: 4096, accept_risks: false }
+        Options {
+            poll: Duration::from_millis(150),
+            queue: 4096,
+            check_every: Duration::from_secs(60),
+            accept_risks: false,
+        }
     }
 }
 
@@ -65,6 +74,9 @@ pub enum SubmitError {
     /// The store could not do it; nothing has changed. Try again later.
     #[error("nothing was changed, try again: {0}")]
     Unavailable(String),
+    /// The store's server could lose what it acknowledges since its settings were changed; nothing has changed.
+    #[error("nothing was changed, writes are stopped until the store's settings are safe again: {0}")]
+    Unsafe(String),
     /// The store broke off while it acknowledged. Ask again with the same request id: the answer is the receipt if it
     /// was carried out, and it is carried out once if it was not.
     #[error("whether this was carried out is not known yet: ask again with the same request id")]
@@ -127,6 +139,7 @@ impl Fleet {
         let (refresh, asked) = mpsc::unbounded_channel();
         tokio::spawn(committer::run(shared.clone(), waiting));
         tokio::spawn(follower::run(shared.clone(), asked, options.poll));
+        tokio::spawn(watch::run(Arc::downgrade(&shared), options.check_every, options.accept_risks));
         let fleet = Fleet { shared, queue, refresh };
         fleet.found().await?;
         Ok(fleet)

@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) turn: tokio::sync::Mutex<()>,
     stale: AtomicBool,
     findings: Mutex<Vec<Finding>>,
+    /// Why nothing may be written, if so.
+    stopped: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -30,6 +32,7 @@ impl Shared {
             turn: tokio::sync::Mutex::new(()),
             stale: AtomicBool::new(false),
             findings: Mutex::new(findings),
+            stopped: Mutex::new(None),
         }
     }
 
@@ -60,6 +63,26 @@ impl Shared {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.retain(|finding| finding.code != code);
         findings.push(Finding { severity: Severity::Note, code: code.into(), message });
+    }
+
+    /// What the store was found to be like, in place of what it was found to be like before; and why nothing may be
+    /// written now, if so.
+    pub(super) fn checked(&self, found: Vec<Finding>, why: Option<String>) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.retain(|finding| finding.code.starts_with("ledger."));
+        findings.extend(found);
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*stopped, &why) {
+            (None, Some(why)) => tracing::error!(why, "writes are stopped: the store is not safe any more"),
+            (Some(_), None) => tracing::info!("writes go on: the store is safe again"),
+            _ => {}
+        }
+        *stopped = why;
+    }
+
+    /// Why nothing may be written, if so.
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bring memory up to the ledger's end as of this call.

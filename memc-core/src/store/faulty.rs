@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 
-use super::{Decide, Finding, Load, MemoryStore, Store, StoreError, TurnError};
+use super::{Decide, Finding, Load, MemoryStore, Severity, Store, StoreError, TurnError};
 use crate::ledger::{Commit, Head};
 use crate::model::Revision;
 
@@ -19,6 +19,8 @@ pub enum Fault {
     Away,
     /// It never answers.
     Hangs,
+    /// Its settings are such that what it acknowledges could be lost.
+    Unsafe,
     /// The next append is made and its acknowledgement lost; then it is away.
     BreaksOff,
 }
@@ -44,7 +46,7 @@ impl FaultyStore {
         match self.fault() {
             Fault::Away => Err(StoreError::unavailable("test", "the store was told to be away")),
             Fault::Hangs => std::future::pending().await,
-            Fault::None | Fault::BreaksOff => Ok(&self.store),
+            Fault::None | Fault::Unsafe | Fault::BreaksOff => Ok(&self.store),
         }
     }
 }
@@ -83,6 +85,11 @@ impl Store for FaultyStore {
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         self.up().await?;
-        Ok(Vec::new())
+        let finding = || Finding {
+            severity: Severity::Refuse,
+            code: "test.unsafe".into(),
+            message: "the store was told to be unsafe".into(),
+        };
+        Ok((self.fault() == Fault::Unsafe).then(finding).into_iter().collect())
     }
 }

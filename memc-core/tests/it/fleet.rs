@@ -8,7 +8,7 @@ use std::time::Duration;
 use memc_core::fleet::{Options, SubmitError};
 use memc_core::ledger::{Command, Order};
 use memc_core::model::*;
-use memc_core::store::MemoryStore;
+use memc_core::store::{self, MemoryStore};
 use memc_core::{Fleet, Store};
 
 use crate::flaky::{Fault, Flaky};
@@ -300,4 +300,34 @@ async fn a_fetch_is_noted_while_something_waits_to_be_stopped() {
     assert_eq!(fleet.status().revision, before.next().next(), "and one is enough");
     let commits = fleet.history(Some("host:m0"), Revision::new(u64::MAX), 10).await.unwrap();
     assert_eq!(commits[0].action.name, "host.served");
+}
+
+#[tokio::test]
+async fn a_store_that_becomes_unsafe_stops_writes_until_it_is_safe_again() {
+    let faulty = Arc::new(store::FaultyStore::default());
+    let open = |accept_risks| {
+        let check_every = Duration::from_millis(5);
+        Fleet::open(faulty.clone(), Options { check_every, accept_risks, ..Options::default() })
+    };
+    let (careful, daring) = (open(false).await.unwrap(), open(true).await.unwrap());
+    let create = |number: usize| order(Command::CreateTeam { name: name(&format!("t{number}")) });
+    careful.submit(create(0)).await.unwrap();
+    faulty.be(store::Fault::Unsafe);
+    let mut number = 0;
+    let why = loop {
+        number += 1;
+        match careful.submit(create(number)).await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(SubmitError::Unsafe(why)) => break why,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(why, "the store was told to be unsafe");
+    assert!(careful.status().findings.iter().any(|finding| finding.code == "test.unsafe"));
+    daring.submit(create(1000)).await.unwrap();
+    faulty.be(store::Fault::None);
+    while careful.submit(create(2000)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(careful.status().findings.is_empty());
 }
