@@ -1,0 +1,6 @@
+//! Plans against second implementations: a breadth-first search over every state, and frozen optima of an integer
+//! program.
+
+mod drains;
+mod generate;
+mod oracle;
