@@ -2,5 +2,6 @@
 //! program.
 
 mod drains;
+mod emptying;
 mod generate;
 mod oracle;

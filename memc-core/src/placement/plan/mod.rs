@@ -35,6 +35,7 @@ mod pack;
 mod rebalance;
 mod room;
 mod search;
+mod settle;
 
 pub use check::{Flaw, check};
 pub use drain::drain;
