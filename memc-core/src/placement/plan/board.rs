@@ -142,10 +142,6 @@ impl<'a> Board<'a> {
         self.cold
     }
 
-    pub(super) fn cold_of(&self, cache: u32) -> u64 {
-        self.cold_of[cache as usize]
-    }
-
     pub(super) fn steps(&self) -> &[Move] {
         &self.steps
     }

@@ -1,10 +1,10 @@
 //! A plan replayed step by step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Budget, Layout, Plan, Step, position};
 use crate::model::{CacheId, HostId, InstanceId, Mib};
-use crate::placement::LayoutHost;
+use crate::placement::{LayoutHost, LayoutInstance};
 
 /// What is wrong with a plan. Steps are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,12 +128,13 @@ pub fn check(layout: &Layout, plan: &Plan, budget: Budget) -> Result<(), Flaw> {
     for (at, instance) in layout.instances.iter().enumerate() {
         replay.of_cache.entry(instance.cache).or_default().push(at);
     }
+    let emptied: HashSet<HostId> = plan.emptied.iter().copied().collect();
     let (mut cold, mut cold_of) = (Mib::ZERO, HashMap::new());
     for (number, step) in plan.steps.iter().enumerate() {
         let Some(&instance) = instance_at.get(&step.instance) else {
             return Err(Flaw::Unknown { step: number });
         };
-        if plan.emptied.contains(&step.to) {
+        if emptied.contains(&step.to) {
             return Err(Flaw::Closed { step: number, host: step.to });
         }
         replay.make(number, step, instance)?;
@@ -147,10 +148,12 @@ pub fn check(layout: &Layout, plan: &Plan, budget: Budget) -> Result<(), Flaw> {
     if cold != plan.cold {
         return Err(Flaw::WrongSum { said: plan.cold, cold });
     }
+    let known = |instance: &LayoutInstance| (instance.cache as usize) < layout.caches.len();
+    let left = replay.places.iter().zip(&layout.instances);
+    let left = left.filter(|(_, instance)| instance.movable && known(instance));
+    let full: HashSet<usize> = left.map(|((place, _), _)| *place).collect();
     for host in &plan.emptied {
-        let at = replay.host_at.get(host);
-        let mut left = replay.places.iter().zip(&layout.instances).filter(|(_, instance)| instance.movable);
-        if at.is_none() || left.any(|((place, _), _)| Some(place) == at) {
+        if replay.host_at.get(host).is_none_or(|at| full.contains(at)) {
             return Err(Flaw::NotEmptied { host: *host });
         }
     }

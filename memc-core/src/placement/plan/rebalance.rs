@@ -9,10 +9,14 @@ use super::{Budget, Layout, Plan, Work};
 const SEARCHED: usize = 48;
 /// Sets of hosts that are looked at from one best set.
 const SETS: u64 = 600;
+/// Numbers of hosts kept free ahead that are tried.
+const TRIALS: usize = 4;
 /// Search nodes for packing one host.
 const PACK: u64 = 200;
 /// Proposals for one set of hosts, the first time; each next time twice as many.
 const ROUNDS: u64 = 4_000;
+/// Proposals for one set of hosts, the last time.
+const MOST_ROUNDS: u64 = 64_000;
 
 /// A host that could be emptied.
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +50,17 @@ impl Emptying {
     }
 }
 
-/// Moves that empty as many hosts as possible, and of those ways one that makes little go cold; no host is emptied in
-/// part.
+/// Moves that empty as many hosts as were found to be possible, and make as little go cold for that as was found; no
+/// host is emptied in part. An empty plan if none can be.
 ///
 /// Hosts that can be emptied are open and hold instances, all of which can be moved. Hosts that are empty already, or
-/// not open, are no targets, nor is any host that the plan empties. No instance moves twice.
+/// not open, are no targets, nor is any host that the plan empties. No instance moves twice; instances on other hosts
+/// move aside where that empties more.
+///
+/// Greedy first, the cheapest hosts, packed best fit decreasing: O(m log n) for m moves on n hosts. With few hosts
+/// (up to 48 that can be emptied) the rest of `work` goes into a search of sets of hosts, by how much room they leave,
+/// and of where everything ends up (threshold accepting). Neither proves that no plan is better. The answer is a
+/// function of the arguments alone.
 #[must_use]
 pub fn rebalance(layout: &Layout, budget: Budget, work: u64) -> Plan {
     let mut work = Work(work);
@@ -69,20 +79,16 @@ pub fn rebalance(layout: &Layout, budget: Budget, work: u64) -> Plan {
         }
     }
     candidates.sort_unstable_by_key(|candidate| (candidate.cold, candidate.host));
-    let mut best = greedy(&mut board, &candidates, &mut work);
+    let mut best = best_greedy(&mut board, &candidates, &mut work);
     if candidates.len() <= SEARCHED {
         let mut random = Random(0);
         let mut rounds = ROUNDS;
-        while work.0 > 0 {
-            let before = work.0;
+        while work.0 > 0 && rounds <= MOST_ROUNDS {
             while let Some(better) = more(&mut board, &candidates, &best, rounds, &mut random, &mut work) {
                 best = better;
             }
             cheaper(&mut board, &candidates, &mut best, rounds, &mut random, &mut work);
             rounds *= 2;
-            if work.0 == before {
-                break;
-            }
         }
     }
     for &(instance, to) in &best.steps {
@@ -91,10 +97,15 @@ pub fn rebalance(layout: &Layout, budget: Budget, work: u64) -> Plan {
     board.plan(best.hosts.iter().map(|host| board.host(*host).id).collect())
 }
 
-/// The cheapest hosts first, all or nothing for each.
-fn greedy(board: &mut Board<'_>, candidates: &[Candidate], work: &mut Work) -> Emptying {
+/// The cheapest hosts first, all or nothing for each. The first `ahead` of them are kept from being targets from the
+/// start, until one turns out not to be emptied: otherwise the tightest host that something goes to is often the next
+/// to be emptied.
+fn greedy(board: &mut Board<'_>, candidates: &[Candidate], ahead: usize, work: &mut Work) -> Emptying {
     let mut emptied = Vec::new();
     let mut taken = vec![false; board.hosts().len()];
+    for candidate in &candidates[..ahead] {
+        board.set_closed(candidate.host, true);
+    }
     for candidate in candidates {
         if taken[candidate.host as usize] {
             continue;
@@ -119,13 +130,40 @@ fn greedy(board: &mut Board<'_>, candidates: &[Candidate], work: &mut Work) -> E
     found
 }
 
+/// The best of several numbers of hosts kept free ahead: none, what the budget pays for, and less and less than that.
+fn best_greedy(board: &mut Board<'_>, candidates: &[Candidate], work: &mut Work) -> Emptying {
+    let budget = board.budget.total.get();
+    let mut spent = 0u64;
+    let paid = candidates.iter().take_while(|candidate| {
+        spent = spent.saturating_add(candidate.cold);
+        spent <= budget
+    });
+    let mut ahead = paid.count();
+    let share = work.0 / 4;
+    let mut best = work.at_most(share, |work| greedy(board, candidates, 0, work));
+    for _ in 0..TRIALS {
+        if ahead <= best.hosts.len() {
+            break;
+        }
+        let share = work.0 / 4;
+        let found = work.at_most(share, |work| greedy(board, candidates, ahead, work));
+        if found.beats(&best) {
+            best = found;
+        }
+        ahead -= (ahead - best.hosts.len()).div_ceil(2);
+    }
+    best
+}
+
 /// Sets of candidates that have `more` hosts more than `from`: those that differ least from it, at most [`SETS`].
 fn neighbours(candidates: &[Candidate], from: &Emptying, more: usize) -> Vec<Vec<Candidate>> {
     let (inside, outside): (Vec<Candidate>, Vec<Candidate>) =
         candidates.iter().partition(|candidate| from.hosts.contains(&candidate.host));
     let mut sets = Vec::new();
     for out in 0..=inside.len() {
-        if sets.len() as u64 + choose(inside.len(), out).saturating_mul(choose(outside.len(), out + more)) > SETS {
+        if sets.len() as u64 + choose(inside.len(), out).saturating_mul(choose(outside.len(), out + more))
+            > SETS
+        {
             break;
         }
         let enters = subsets(outside.len(), out + more);

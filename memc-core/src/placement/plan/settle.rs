@@ -217,7 +217,14 @@ fn ends(
 }
 
 /// One shift or swap, kept if it makes things worse by no more than `threshold`.
-fn propose(state: &mut Final<'_, '_>, targets: &[u32], sources: &[u32], movable: &[u32], threshold: u64, random: &mut Random) {
+fn propose(
+    state: &mut Final<'_, '_>,
+    targets: &[u32],
+    sources: &[u32],
+    movable: &[u32],
+    threshold: u64,
+    random: &mut Random,
+) {
     let mut instance = movable[random.below(movable.len())];
     if random.below(2) == 0 {
         // From a host that is above its limit, if there is one among a few.
@@ -242,7 +249,8 @@ fn propose(state: &mut Final<'_, '_>, targets: &[u32], sources: &[u32], movable:
         return;
     }
     if let Some(other) = swapped {
-        let back = !state.board.is_closed(from) && (from == state.board.host_of(other) || state.board.usable(from));
+        let back =
+            !state.board.is_closed(from) && (from == state.board.host_of(other) || state.board.usable(from));
         if !back || state.board.instance(other).cache == state.board.instance(instance).cache {
             return;
         }
