@@ -14,7 +14,9 @@ every instance ends up, those on other hosts included, so that it bounds plans w
 
 It knows nothing of the order of moves. A case counts only if its assignment can be reached by direct moves of which
 every prefix fits (depth first over the sets of moves made); otherwise this assignment is cut off and the program solved
-again, a few times, and then the case is dropped: its optimum is not known to be reachable.
+again, a few times, and then the case is dropped: its optimum is not known to be reachable. Of the 336 layouts behind
+the frozen file, 84 were dropped for that, 31 because 40 s were not enough for a proof, and 13 because four families of
+52 are enough.
 """
 
 import json

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::generate::mib;
 
-/// About a second a case.
-const WORK: u64 = 4_000_000;
+/// A tenth of a second a case.
+const WORK: u64 = 1_000_000;
 
 /// A case as `scripts/lib/plan-optima.py` writes it.
 struct Case {

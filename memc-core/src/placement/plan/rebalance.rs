@@ -6,17 +6,16 @@ use super::settle::{Random, settle};
 use super::{Budget, Layout, Plan, Work};
 
 /// Up to this many candidates, sets of hosts are searched; above, they are emptied in the order of what goes cold.
-const SEARCHED: usize = 48;
+const SEARCHED: usize = 200;
 /// Sets of hosts that are looked at from one best set.
 const SETS: u64 = 600;
 /// Numbers of hosts kept free ahead that are tried.
 const TRIALS: usize = 4;
-/// Search nodes for packing one host.
+/// Search nodes for packing one host, beside one for each instance.
 const PACK: u64 = 200;
-/// Proposals for one set of hosts, the first time; each next time twice as many.
-const ROUNDS: u64 = 4_000;
-/// Proposals for one set of hosts, the last time.
-const MOST_ROUNDS: u64 = 64_000;
+/// Proposals for one set of hosts, by instances: the first time, and the last; twice as many each time between.
+const ROUNDS: u64 = 64;
+const MOST_ROUNDS: u64 = 1_024;
 
 /// A host that could be emptied.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +57,7 @@ impl Emptying {
 /// move aside where that empties more.
 ///
 /// Greedy first, the cheapest hosts, packed best fit decreasing: O(m log n) for m moves on n hosts. With few hosts
-/// (up to 48 that can be emptied) the rest of `work` goes into a search of sets of hosts, by how much room they leave,
+/// (up to 200 that can be emptied) the rest of `work` goes into a search of sets of hosts, by how much room they leave,
 /// and of where everything ends up (threshold accepting). Neither proves that no plan is better. The answer is a
 /// function of the arguments alone.
 #[must_use]
@@ -83,11 +82,14 @@ pub fn rebalance(layout: &Layout, budget: Budget, work: u64) -> Plan {
     if candidates.len() <= SEARCHED {
         let mut random = Random(0);
         let mut rounds = ROUNDS;
+        let instances = layout.instances.len() as u64;
         while work.0 > 0 && rounds <= MOST_ROUNDS {
-            while let Some(better) = more(&mut board, &candidates, &best, rounds, &mut random, &mut work) {
+            while let Some(better) =
+                more(&mut board, &candidates, &best, rounds * instances, &mut random, &mut work)
+            {
                 best = better;
             }
-            cheaper(&mut board, &candidates, &mut best, rounds, &mut random, &mut work);
+            cheaper(&mut board, &candidates, &mut best, rounds * instances, &mut random, &mut work);
             rounds *= 2;
         }
     }
@@ -110,10 +112,14 @@ fn greedy(board: &mut Board<'_>, candidates: &[Candidate], ahead: usize, work: &
         if taken[candidate.host as usize] {
             continue;
         }
+        if board.cold() + candidate.cold > board.budget.total.get() {
+            board.set_closed(candidate.host, false);
+            continue;
+        }
         let items = board.on(candidate.host).to_vec();
         let before = board.steps().len();
         board.set_closed(candidate.host, true);
-        if work.at_most(PACK, |work| pack(board, &items, work)) {
+        if work.at_most(PACK + items.len() as u64, |work| pack(board, &items, work)) {
             emptied.push(candidate.host);
             for step in &board.steps()[before..] {
                 taken[step.to as usize] = true;
