@@ -47,6 +47,7 @@
 
 mod index;
 mod layout;
+pub mod plan;
 
 pub use index::{Index, Placement, Request, Site, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};
