@@ -210,8 +210,11 @@ impl<'a> Draft<'a> {
         if step.from == step.to || others().any(|it| before.host(it) == step.to) {
             return Err(format!("host {} has an instance of the cache", view.host.name));
         }
-        if let Some(most) = cache.max_per_rack {
-            let rack = |host: HostId| state.host(host).map(|view| &view.host.rack);
+        let rack = |host: HostId| state.host(host).map(|view| &view.host.rack);
+        // Within a rack a move changes nothing for it, though it were over its limit.
+        if let Some(most) = cache.max_per_rack
+            && rack(step.from) != Some(&view.host.rack)
+        {
             let of_rack =
                 |it: &&Instance| it.moved_to.is_none() && rack(before.host(it)) == Some(&view.host.rack);
             if others().filter(of_rack).count() >= usize::from(most) {
