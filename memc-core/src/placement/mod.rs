@@ -10,6 +10,7 @@
 
 mod index;
 mod layout;
+pub mod packing;
 
 pub use index::{Index, Site, Spot, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};

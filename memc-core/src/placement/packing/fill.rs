@@ -1,0 +1,86 @@
+//! Host after host filled by subset sums: minimum bin slack (Gupta and Ho 1999), each bin started with the largest
+//! item left (Fleszar and Hindi 2002).
+
+use super::kinds::{Kinds, Pattern};
+
+/// Nodes of the search for a bin's best filling.
+const NODES: u32 = 3_000;
+
+/// Packs `left` (by kind); `None` when stopped.
+pub(super) fn bins(
+    kinds: &Kinds,
+    mut left: Vec<u32>,
+    stop: &mut dyn FnMut() -> bool,
+) -> Option<Vec<Pattern>> {
+    let mut bins = Vec::new();
+    let mut first = 0;
+    loop {
+        while first < left.len() && left[first] == 0 {
+            first += 1;
+        }
+        if first == left.len() {
+            return Some(bins);
+        }
+        if stop() {
+            return None;
+        }
+        let mut filling = Filling {
+            sizes: &kinds.sizes,
+            left: &left,
+            nodes: NODES,
+            waste: u64::MAX,
+            pattern: vec![(first as u32, 1)],
+            best: Pattern::new(),
+        };
+        filling.search(first, kinds.capacity - kinds.sizes[first]);
+        let mut bin = filling.best;
+        // The first kind may stand there twice: once as the start.
+        if bin.len() > 1 && bin[1].0 == bin[0].0 {
+            bin[0].1 += bin.remove(1).1;
+        }
+        let times = bin.iter().map(|&(kind, count)| left[kind as usize] / count).min().unwrap_or(1);
+        for &(kind, count) in &bin {
+            left[kind as usize] -= count * times;
+        }
+        bins.extend(std::iter::repeat_n(bin, times as usize));
+    }
+}
+
+struct Filling<'a> {
+    sizes: &'a [u64],
+    left: &'a [u32],
+    nodes: u32,
+    waste: u64,
+    pattern: Pattern,
+    best: Pattern,
+}
+
+impl Filling<'_> {
+    /// Large items first; ends with the first filling that leaves nothing free.
+    fn search(&mut self, from: usize, room: u64) {
+        if room < self.waste {
+            self.waste = room;
+            self.best.clone_from(&self.pattern);
+        }
+        let mut at = from + self.sizes[from..].partition_point(|&size| size > room);
+        while at < self.sizes.len() {
+            if self.waste == 0 || self.nodes == 0 {
+                return;
+            }
+            self.nodes -= 1;
+            let started = u32::from(self.pattern[0].0 as usize == at);
+            let most = u64::from(self.left[at] - started).min(room / self.sizes[at]);
+            for take in (1..=most).rev() {
+                self.pattern.push((at as u32, take as u32));
+                if at + 1 < self.sizes.len() {
+                    self.search(at + 1, room - take * self.sizes[at]);
+                } else if room - take * self.sizes[at] < self.waste {
+                    self.waste = room - take * self.sizes[at];
+                    self.best.clone_from(&self.pattern);
+                }
+                self.pattern.pop();
+            }
+            at += 1;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! First-fit decreasing in O(n log n), by a tournament tree (Johnson).
+
+use super::kinds::{Kinds, Pattern};
+
+/// Kinds by falling size, each item into the first bin with room.
+pub(super) fn decreasing(kinds: &Kinds) -> Vec<Pattern> {
+    // All bins but one end more than half full.
+    let most = kinds.volume() * 2 / u128::from(kinds.capacity.max(1)) + 2;
+    let items: u128 = kinds.counts.iter().map(|&count| u128::from(count)).sum();
+    let leaves = (most.min(items.max(1)) as usize).next_power_of_two();
+    // The most room in each subtree; a bin that is not in use yet has all of it.
+    let mut room = vec![kinds.capacity; 2 * leaves];
+    let mut bins: Vec<Pattern> = Vec::new();
+    for (kind, (&size, &count)) in kinds.sizes.iter().zip(&kinds.counts).enumerate() {
+        let mut left = u64::from(count);
+        while left > 0 {
+            let mut node = 1;
+            while node < leaves {
+                node *= 2;
+                node += usize::from(room[node] < size);
+            }
+            let take = left.min(room[node] / size);
+            left -= take;
+            let bin = node - leaves;
+            if bin == bins.len() {
+                bins.push(Pattern::new());
+            }
+            bins[bin].push((kind as u32, take as u32));
+            room[node] -= size * take;
+            while node > 1 {
+                node /= 2;
+                let most = room[2 * node].max(room[2 * node + 1]);
+                if room[node] == most {
+                    break;
+                }
+                room[node] = most;
+            }
+        }
+    }
+    bins
+}

@@ -1,0 +1,85 @@
+//! The exact bounded knapsack, in integers, as a question: can a bin hold more weight than a limit?
+
+/// Items of one size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Item {
+    pub(super) size: u64,
+    pub(super) weight: u64,
+    /// At most this many, which fit a bin together.
+    pub(super) count: u32,
+}
+
+/// Cells of a table that are cheaper than starting a tree search.
+const FEW_CELLS: u128 = 1 << 21;
+/// Cells of a table after which there is no answer.
+const MOST_CELLS: u128 = 1 << 25;
+/// Nodes of a tree search after which the table is tried.
+const MOST_NODES: u32 = 1 << 20;
+
+/// Whether no choice of items that fits `capacity` weighs more than `limit`; `None` if neither a table over capacities
+/// nor a tree search can tell within a fixed amount of work (about 50 ms).
+pub(super) fn none_outweighs(capacity: u64, mut items: Vec<Item>, limit: u64) -> Option<bool> {
+    items.retain(|item| item.weight > 0 && item.count > 0 && item.size <= capacity);
+    let steps: u128 = items.iter().map(|item| u128::from(32 - item.count.leading_zeros())).sum();
+    let cells = steps * (u128::from(capacity) + 1);
+    if cells <= FEW_CELLS {
+        return Some(table(capacity as usize, &items, limit));
+    }
+    // Exactly by falling weight per size.
+    items.sort_by(|a, b| {
+        (u128::from(b.weight) * u128::from(a.size)).cmp(&(u128::from(a.weight) * u128::from(b.size)))
+    });
+    let mut nodes = MOST_NODES;
+    match tree(&items, capacity, u128::from(limit), &mut nodes) {
+        Some(answer) => Some(answer),
+        None if cells <= MOST_CELLS => Some(table(capacity as usize, &items, limit)),
+        None => None,
+    }
+}
+
+/// Bellman's table of the best weight by capacity, with counts split in powers of two.
+fn table(capacity: usize, items: &[Item], limit: u64) -> bool {
+    let mut best = vec![0u64; capacity + 1];
+    for item in items {
+        let (mut left, mut part) = (item.count, 1);
+        while left > 0 {
+            let take = part.min(left);
+            let size = item.size as usize * take as usize;
+            let Some(weight) = item.weight.checked_mul(u64::from(take)).filter(|&weight| weight <= limit)
+            else {
+                return false;
+            };
+            if size > capacity {
+                break;
+            }
+            for at in (size..=capacity).rev() {
+                best[at] = best[at].max(best[at - size].saturating_add(weight));
+            }
+            if best[capacity] > limit {
+                return false;
+            }
+            left -= take;
+            part *= 2;
+        }
+    }
+    true
+}
+
+/// Depth-first search with Dantzig's bound over what is left of the limit; `None` when out of nodes.
+fn tree(items: &[Item], room: u64, allowed: u128, nodes: &mut u32) -> Option<bool> {
+    *nodes = nodes.checked_sub(1)?;
+    for (at, item) in items.iter().enumerate() {
+        if u128::from(item.weight) * u128::from(room) / u128::from(item.size) <= allowed {
+            return Some(true);
+        }
+        let most = u64::from(item.count).min(room / item.size);
+        for take in (1..=most).rev() {
+            let weight = u128::from(item.weight) * u128::from(take);
+            if weight > allowed || !tree(&items[at + 1..], room - item.size * take, allowed - weight, nodes)?
+            {
+                return Some(false);
+            }
+        }
+    }
+    Some(true)
+}

@@ -1,0 +1,233 @@
+//! Pricing for column generation: patterns of the highest value, by the bounded knapsack.
+
+use super::kinds::Pattern;
+
+/// A kind on offer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    pub(super) kind: u32,
+    pub(super) size: u64,
+    pub(super) value: f64,
+    /// At most this many, which fit a bin together.
+    pub(super) most: u32,
+}
+
+/// Cell updates of a table that are cheaper than a tree search with bad luck.
+const FEW_CELLS: u128 = 1 << 21;
+/// Cells that a table may have.
+const MOST_CELLS: u128 = 1 << 23;
+/// Nodes of a tree search after which the table is tried.
+const MOST_NODES: u32 = 200_000;
+
+/// Values that differ by less are equal.
+const EQUAL: f64 = 1e-9;
+
+/// A solver with buffers that it keeps.
+#[derive(Default)]
+pub(super) struct Pricing {
+    table: Vec<f64>,
+    offers: Vec<Offer>,
+}
+
+impl Pricing {
+    /// Adds up to about `want` different patterns worth more than `above` to `found`, a best one among them, and
+    /// returns the best value, or `above` if no pattern is worth more. `None` if stopped, or too hard.
+    pub(super) fn patterns(
+        &mut self,
+        capacity: u64,
+        offers: impl Iterator<Item = Offer>,
+        above: f64,
+        want: usize,
+        found: &mut Vec<Pattern>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Option<f64> {
+        self.offers.clear();
+        self.offers.extend(offers.filter(|offer| offer.value > EQUAL && offer.most > 0));
+        let rows = self.offers.len() as u128 + 1;
+        let passes: u128 = self.offers.iter().map(|offer| u128::from(offer.most)).sum::<u128>() + rows;
+        let columns = u128::from(capacity) + 1;
+        let table = rows * columns <= MOST_CELLS;
+        if table && passes * columns <= FEW_CELLS {
+            return Some(self.by_table(capacity as usize, above, want, found));
+        }
+        match self.by_tree(capacity, above, want, found, stop) {
+            Some(best) => Some(best),
+            None if table && !stop() => Some(self.by_table(capacity as usize, above, want, found)),
+            None => None,
+        }
+    }
+
+    /// A table of the best value by kinds and capacity, and patterns read back from it.
+    fn by_table(&mut self, capacity: usize, above: f64, want: usize, found: &mut Vec<Pattern>) -> f64 {
+        // Large kinds last: patterns are read back from there.
+        self.offers.sort_by_key(|offer| offer.size);
+        let columns = capacity + 1;
+        self.table.clear();
+        self.table.resize(columns * (self.offers.len() + 1), 0.0);
+        for (row, offer) in self.offers.iter().enumerate() {
+            let (before, after) = self.table.split_at_mut((row + 1) * columns);
+            let (before, after) = (&before[row * columns..], &mut after[..columns]);
+            after.copy_from_slice(before);
+            for take in 1..=offer.most {
+                let (size, value) = (take as usize * offer.size as usize, f64::from(take) * offer.value);
+                for (to, from) in after[size..].iter_mut().zip(before) {
+                    *to = to.max(from + value);
+                }
+            }
+        }
+        let best = self.table[self.table.len() - 1];
+        if best <= above {
+            return above;
+        }
+        let read = Read {
+            offers: &self.offers,
+            table: &self.table,
+            columns,
+            enough: (above + (best - above) * 0.2).min(best - EQUAL),
+        };
+        read.back(self.offers.len(), capacity, 0.0, want, &mut Pattern::new(), found);
+        best
+    }
+
+    /// Depth-first search with Dantzig's bound; the last of the ever better patterns are what is found.
+    fn by_tree(
+        &mut self,
+        capacity: u64,
+        above: f64,
+        want: usize,
+        found: &mut Vec<Pattern>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Option<f64> {
+        self.offers.sort_by(|a, b| (b.value * a.size as f64).total_cmp(&(a.value * b.size as f64)));
+        let mut singles: Vec<(u64, f64)> =
+            self.offers.iter().map(|offer| (offer.size, offer.value)).collect();
+        singles.sort_by_key(|single| single.0);
+        for at in 1..singles.len() {
+            singles[at].1 = singles[at].1.max(singles[at - 1].1);
+        }
+        let smallest = singles.first().map_or(1, |single| single.0);
+        let mut tree = Tree {
+            offers: &self.offers,
+            singles,
+            smallest,
+            best: above,
+            nodes: MOST_NODES,
+            stop,
+            pattern: Pattern::new(),
+            found: Vec::new(),
+        };
+        let done = tree.search(0, capacity, 0.0);
+        let (best, patterns) = (tree.best, tree.found);
+        let skip = patterns.len().saturating_sub(want);
+        found.extend(patterns.into_iter().skip(skip));
+        // An unfinished search gives no bound, but patterns that are worth more than asked for will do.
+        done.map(|()| best)
+    }
+}
+
+struct Read<'a> {
+    offers: &'a [Offer],
+    table: &'a [f64],
+    columns: usize,
+    enough: f64,
+}
+
+impl Read<'_> {
+    /// Patterns of the first `rows` kinds that fit `room` and reach what is enough with `value`, shared out evenly
+    /// among the choices for each kind, so that they differ.
+    fn back(
+        &self,
+        mut rows: usize,
+        room: usize,
+        value: f64,
+        want: usize,
+        pattern: &mut Pattern,
+        found: &mut Vec<Pattern>,
+    ) {
+        while rows > 0 {
+            let offer = self.offers[rows - 1];
+            let size = offer.size as usize;
+            let before = &self.table[(rows - 1) * self.columns..][..self.columns];
+            let reaches = |take: u32| {
+                let used = take as usize * size;
+                used <= room && before[room - used] + value + f64::from(take) * offer.value >= self.enough
+            };
+            let choices = (0..=offer.most).filter(|&take| reaches(take)).count();
+            if choices == 1 && reaches(0) {
+                rows -= 1;
+                continue;
+            }
+            let mut left = want;
+            let mut others = choices;
+            let worth = |take: u32| before[room - take as usize * size] + f64::from(take) * offer.value;
+            let mut takes: Vec<u32> = (0..=offer.most).filter(|&take| reaches(take)).collect();
+            takes.sort_by(|&a, &b| worth(b).total_cmp(&worth(a)));
+            for take in takes {
+                if left == 0 {
+                    return;
+                }
+                let share = left.div_ceil(others);
+                left -= share;
+                others -= 1;
+                if take > 0 {
+                    pattern.push((offer.kind, take));
+                }
+                let value = value + f64::from(take) * offer.value;
+                self.back(rows - 1, room - take as usize * size, value, share, pattern, found);
+                if take > 0 {
+                    pattern.pop();
+                }
+            }
+            return;
+        }
+        found.push(pattern.clone());
+    }
+}
+
+struct Tree<'a> {
+    /// By falling value per size.
+    offers: &'a [Offer],
+    /// The best value of one item, by size.
+    singles: Vec<(u64, f64)>,
+    smallest: u64,
+    best: f64,
+    nodes: u32,
+    stop: &'a mut dyn FnMut() -> bool,
+    pattern: Pattern,
+    found: Vec<Pattern>,
+}
+
+impl Tree<'_> {
+    fn search(&mut self, from: usize, room: u64, value: f64) -> Option<()> {
+        self.nodes = self.nodes.checked_sub(1)?;
+        if self.nodes.is_multiple_of(1024) && (self.stop)() {
+            return None;
+        }
+        if value > self.best + EQUAL {
+            self.best = value;
+            self.found.push(self.pattern.clone());
+        }
+        if room < self.smallest {
+            return Some(());
+        }
+        if room < self.smallest.saturating_mul(2) {
+            let last = self.singles.partition_point(|single| single.0 <= room);
+            if value + self.singles[last - 1].1 <= self.best + EQUAL {
+                return Some(());
+            }
+        }
+        for at in from..self.offers.len() {
+            let offer = self.offers[at];
+            if value + offer.value * (room as f64 / offer.size as f64) <= self.best + EQUAL {
+                return Some(());
+            }
+            for take in (1..=u64::from(offer.most).min(room / offer.size)).rev() {
+                self.pattern.push((offer.kind, take as u32));
+                let done = self.search(at + 1, room - offer.size * take, value + offer.value * take as f64);
+                self.pattern.pop();
+                done?;
+            }
+        }
+        Some(())
+    }
+}
