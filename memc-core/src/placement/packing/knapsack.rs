@@ -1,5 +1,7 @@
 //! The exact bounded knapsack, in integers, as a question: can a bin hold more weight than a limit?
 
+use super::pricing::COARSE;
+
 /// Items of one size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
@@ -24,6 +26,12 @@ pub(super) fn none_outweighs(capacity: u64, mut items: Vec<Item>, limit: u64) ->
     let cells = steps * (u128::from(capacity) + 1);
     if cells <= FEW_CELLS {
         return Some(table(capacity as usize, &items, limit));
+    }
+    // In a coarser unit, with sizes rounded down, more fits: where even that is not too heavy, nothing is.
+    let unit = capacity / COARSE + 1;
+    let coarse: Vec<Item> = items.iter().map(|item| Item { size: item.size / unit, ..*item }).collect();
+    if table((capacity / unit) as usize, &coarse, limit) {
+        return Some(true);
     }
     // Exactly by falling weight per size.
     items.sort_by(|a, b| {

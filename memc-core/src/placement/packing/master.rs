@@ -19,6 +19,8 @@ const PIVOT: f64 = 1e-8;
 const TILT: f64 = 1e-6;
 /// An inverse with more error than this is made anew.
 const ERROR: f64 = 1e-7;
+/// The weight of the best dual values so far in pricing.
+const SMOOTHING: f64 = 0.8;
 /// Patterns asked of pricing at once.
 const PATTERNS: usize = 12;
 /// Columns that enter after one look at the pool.
@@ -55,6 +57,8 @@ enum Column {
     Undo(u32),
     /// What this row covers beyond its need.
     Surplus(u32),
+    /// What stands in for the next smaller kind, while that is allowed.
+    Exchange(u32),
 }
 
 /// How [`Master::solve`] ended.
@@ -85,8 +89,13 @@ pub(super) struct Master {
     values: Vec<f64>,
     /// The dual value of each kind.
     duals: Vec<f64>,
+    /// Dual values of which no proper pattern has more than 1: the best bound so far. Pricing looks between these and
+    /// `duals`, which alone would jump about (smoothing, Wentges 1997).
+    center: Vec<f64>,
     /// A cost that no optimum bears.
     prohibitive: f64,
+    /// Whether a larger kind may stand in for a smaller one: few pivots to a good bound, no packing.
+    pub(super) exchange: bool,
 }
 
 impl Master {
@@ -108,7 +117,9 @@ impl Master {
             inverse: vec![0.0; m * m],
             values: Vec::with_capacity(m),
             duals: vec![0.0; left.len()],
+            center: kinds.sizes.iter().map(|&size| size as f64 / kinds.capacity as f64).collect(),
             prohibitive: 2.0 + most as f64,
+            exchange: false,
             left,
             rows,
         };
@@ -139,9 +150,9 @@ impl Master {
         pattern.iter().all(|&(kind, count)| count <= self.left[kind as usize])
     }
 
-    /// The dual value of each kind.
-    pub(super) fn duals(&self) -> &[f64] {
-        &self.duals
+    /// Dual values of the best bound so far.
+    pub(super) fn center(&self) -> &[f64] {
+        &self.center
     }
 
     /// The rows of the basis that use a proper pattern, each with its value.
@@ -178,6 +189,7 @@ impl Master {
             self.costs[row] = match self.basis[row] {
                 Column::Use(column) if self.is_proper(pool.get(column)) => 1.0,
                 Column::Surplus(_) => 0.0,
+                Column::Exchange(_) if self.exchange => 0.0,
                 _ => self.prohibitive,
             };
         }
@@ -199,9 +211,9 @@ impl Master {
         sum
     }
 
-    /// The sum of the dual values of all that is left.
-    fn dual_value(&self) -> f64 {
-        self.rows.iter().map(|&kind| self.duals[kind as usize] * f64::from(self.left[kind as usize])).sum()
+    /// The sum of these dual values of all that is left.
+    fn dual_value(&self, duals: &[f64]) -> f64 {
+        self.rows.iter().map(|&kind| duals[kind as usize] * f64::from(self.left[kind as usize])).sum()
     }
 
     /// Improves until the solution is at most `goal`, or it is certain that none is.
@@ -215,6 +227,7 @@ impl Master {
     ) -> End {
         self.value_anew(pool);
         let mut rounds = 0;
+        let mut smoothing = SMOOTHING;
         loop {
             if !self.enter_from(pool, stop) {
                 return End::Stopped;
@@ -233,21 +246,35 @@ impl Master {
             if self.objective() <= goal + ZERO {
                 return End::Reached;
             }
+            let between: Vec<f64> = self
+                .center
+                .iter()
+                .zip(&self.duals)
+                .map(|(center, dual)| smoothing * center + (1.0 - smoothing) * dual.max(0.0))
+                .collect();
             let offers = self.rows.iter().map(|&kind| Offer {
                 kind,
                 size: kinds.sizes[kind as usize],
-                value: self.duals[kind as usize],
+                value: between[kind as usize],
                 most: self.left[kind as usize].min(kinds.fits(kind as usize)),
             });
             let mut found = Vec::new();
             let best = pricing.patterns(kinds.capacity, offers, 1.0 - IMPROVES, PATTERNS, &mut found, stop);
             let Some(best) = best else { return End::Stopped };
             // Farley's bound.
-            if self.dual_value() > (goal + ZERO) * best {
+            let bound = self.dual_value(&between) / best;
+            if bound > self.dual_value(&self.center) {
+                self.center = between.into_iter().map(|dual| dual / best).collect();
+            }
+            if bound > goal + ZERO {
                 return End::Above;
             }
             if found.is_empty() {
-                return End::Reached;
+                if smoothing == 0.0 {
+                    return End::Reached;
+                }
+                smoothing = if smoothing < 0.1 { 0.0 } else { smoothing * 0.5 };
+                continue;
             }
             for mut pattern in found {
                 pattern.sort_unstable();
@@ -275,6 +302,12 @@ impl Master {
                 let dual = self.duals[self.rows[row] as usize];
                 if dual < IMPROVES {
                     enter.push((dual, Column::Surplus(row as u32)));
+                }
+                if self.exchange && row + 1 < self.rows.len() {
+                    let gain = dual - self.duals[self.rows[row + 1] as usize];
+                    if gain < IMPROVES {
+                        enter.push((gain, Column::Exchange(row as u32)));
+                    }
                 }
             }
             enter.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -308,12 +341,19 @@ impl Master {
                 }
                 self.reduced(pattern)
             }
-            Column::Surplus(row) | Column::Undo(row) => {
-                let from = row as usize * m;
-                for (to, from) in alpha.iter_mut().zip(&self.inverse[from..from + m]) {
+            Column::Surplus(row) | Column::Exchange(row) | Column::Undo(row) => {
+                let row = row as usize;
+                for (to, from) in alpha.iter_mut().zip(&self.inverse[row * m..(row + 1) * m]) {
                     *to = -from;
                 }
-                self.duals[self.rows[row as usize] as usize]
+                let mut reduced = self.duals[self.rows[row] as usize];
+                if matches!(column, Column::Exchange(_)) {
+                    for (to, from) in alpha.iter_mut().zip(&self.inverse[(row + 1) * m..(row + 2) * m]) {
+                        *to += from;
+                    }
+                    reduced -= self.duals[self.rows[row + 1] as usize];
+                }
+                reduced
             }
         };
         if reduced >= IMPROVES {
@@ -350,7 +390,7 @@ impl Master {
             }
         }
         self.basis[leave] = column;
-        self.costs[leave] = if matches!(column, Column::Surplus(_)) { 0.0 } else { 1.0 };
+        self.costs[leave] = if matches!(column, Column::Use(_)) { 1.0 } else { 0.0 };
         true
     }
 
@@ -359,13 +399,18 @@ impl Master {
         let (pattern, sign) = match column {
             Column::Use(at) => (pool.get(at).as_slice(), 1.0),
             Column::Undo(at) => (pool.get(at).as_slice(), -1.0),
-            Column::Surplus(_) => (&[][..], 0.0),
+            _ => (&[][..], 0.0),
         };
-        let surplus = if let Column::Surplus(row) = column { Some((row as usize, -1.0)) } else { None };
+        let (from, to) = match column {
+            Column::Surplus(row) => (Some((row as usize, -1.0)), None),
+            Column::Exchange(row) => (Some((row as usize, -1.0)), Some((row as usize + 1, 1.0))),
+            _ => (None, None),
+        };
         pattern
             .iter()
             .map(move |&(kind, count)| (self.row_of[kind as usize] as usize, sign * f64::from(count)))
-            .chain(surplus)
+            .chain(from)
+            .chain(to)
     }
 
     fn need(&self, row: usize) -> f64 {

@@ -16,8 +16,12 @@ pub(super) struct Offer {
 const FEW_CELLS: u128 = 1 << 21;
 /// Cells that a table may have.
 const MOST_CELLS: u128 = 1 << 23;
-/// Nodes of a tree search after which the table is tried.
-const MOST_NODES: u32 = 200_000;
+/// Nodes of a tree search after which what it found is enough.
+const ENOUGH_NODES: u32 = 50_000;
+/// Nodes of a tree search that found nothing, after which the table is tried.
+const MOST_NODES: u32 = 500_000;
+/// Columns of the table in a coarser unit.
+pub(super) const COARSE: u64 = 4096;
 
 /// Values that differ by less are equal.
 const EQUAL: f64 = 1e-9;
@@ -31,7 +35,8 @@ pub(super) struct Pricing {
 
 impl Pricing {
     /// Adds up to about `want` different patterns worth more than `above` to `found`, a best one among them, and
-    /// returns the best value, or `above` if no pattern is worth more. `None` if stopped, or too hard.
+    /// returns what no pattern is worth more than: the best value, or `above`, or an estimate if the search for better
+    /// patterns was too long. `None` if stopped, or too hard.
     pub(super) fn patterns(
         &mut self,
         capacity: u64,
@@ -55,6 +60,28 @@ impl Pricing {
             None if table && !stop() => Some(self.by_table(capacity as usize, above, want, found)),
             None => None,
         }
+    }
+
+    /// No pattern is worth more than this: the table for a coarser unit, in which items count as rounded down.
+    pub(super) fn ceiling(&mut self, capacity: u64) -> f64 {
+        let unit = capacity / COARSE + 1;
+        let columns = (capacity / unit) as usize + 1;
+        self.table.clear();
+        self.table.resize(columns, 0.0);
+        let mut free = 0.0;
+        for offer in &self.offers {
+            let size = (offer.size / unit) as usize;
+            if size == 0 {
+                free += f64::from(offer.most) * offer.value;
+                continue;
+            }
+            for _ in 0..offer.most {
+                for at in (size..columns).rev() {
+                    self.table[at] = self.table[at].max(self.table[at - size] + offer.value);
+                }
+            }
+        }
+        free + self.table[columns - 1]
     }
 
     /// A table of the best value by kinds and capacity, and patterns read back from it.
@@ -98,7 +125,7 @@ impl Pricing {
         found: &mut Vec<Pattern>,
         stop: &mut dyn FnMut() -> bool,
     ) -> Option<f64> {
-        self.offers.sort_by(|a, b| (b.value * a.size as f64).total_cmp(&(a.value * b.size as f64)));
+        self.offers.sort_by(|a, b| (b.value / b.size as f64).total_cmp(&(a.value / a.size as f64)));
         let mut singles: Vec<(u64, f64)> =
             self.offers.iter().map(|offer| (offer.size, offer.value)).collect();
         singles.sort_by_key(|single| single.0);
@@ -111,17 +138,19 @@ impl Pricing {
             singles,
             smallest,
             best: above,
-            nodes: MOST_NODES,
+            nodes: 0,
             stop,
             pattern: Pattern::new(),
             found: Vec::new(),
         };
-        let done = tree.search(0, capacity, 0.0);
+        let done = tree.search(0, capacity, 0.0).is_some();
         let (best, patterns) = (tree.best, tree.found);
+        if !done && patterns.is_empty() {
+            return None;
+        }
         let skip = patterns.len().saturating_sub(want);
         found.extend(patterns.into_iter().skip(skip));
-        // An unfinished search gives no bound, but patterns that are worth more than asked for will do.
-        done.map(|()| best)
+        Some(if done { best } else { self.ceiling(capacity).max(best) })
     }
 }
 
@@ -199,8 +228,9 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn search(&mut self, from: usize, room: u64, value: f64) -> Option<()> {
-        self.nodes = self.nodes.checked_sub(1)?;
-        if self.nodes.is_multiple_of(1024) && (self.stop)() {
+        self.nodes += 1;
+        let most = if self.found.is_empty() { MOST_NODES } else { ENOUGH_NODES };
+        if self.nodes > most || (self.nodes.is_multiple_of(1024) && (self.stop)()) {
             return None;
         }
         if value > self.best + EQUAL {

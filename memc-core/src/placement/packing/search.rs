@@ -55,9 +55,9 @@ pub(super) fn search(kinds: &Kinds, stop: &mut dyn FnMut() -> bool) -> Found {
         found,
         stop,
     };
-    search.raise_bound();
+    let root = search.raise_bound();
     if !search.found.is_optimal() && !(search.stop)() {
-        search.dive();
+        search.dive(root);
     }
     search.found
 }
@@ -102,53 +102,56 @@ impl Search<'_> {
     }
 
     /// Raises the bound to that of the linear relaxation.
-    fn raise_bound(&mut self) {
+    fn raise_bound(&mut self) -> Master {
         for bin in self.found.bins.clone() {
             let mut bin = bin;
             bin.sort_unstable();
             self.pool.column(bin);
         }
         let mut master = self.master(self.kinds.counts.clone());
+        master.exchange = true;
         while !self.found.is_optimal() && self.solve(&mut master, self.found.bound) == End::Above {
-            let Some((bound, dual)) = self.weigh(master.duals()) else { return };
+            let Some((bound, dual)) = self.weigh(master.center()) else { break };
             if bound <= self.found.bound {
-                return;
+                break;
             }
             self.found.bound = bound;
             self.found.argument = Argument::Dual(dual);
         }
+        master
     }
 
     /// Dual values as integers, and the bound that they prove.
-    fn weigh(&mut self, duals: &[f64]) -> Option<(u64, Dual)> {
-        let offers = (0..self.kinds.len()).map(|kind| super::pricing::Offer {
-            kind: kind as u32,
-            size: self.kinds.sizes[kind],
-            value: duals[kind],
-            most: self.kinds.counts[kind].min(self.kinds.fits(kind)),
-        });
-        let best = self.pricing.patterns(self.kinds.capacity, offers, 1.0, 1, &mut Vec::new(), self.stop)?;
-        let weight = |kind: usize| ((duals[kind] / best).max(0.0) * SCALE as f64) as u64;
-        let by_size =
-            (0..self.kinds.len()).rev().map(|kind| (self.kinds.sizes[kind], weight(kind))).collect();
+    fn weigh(&self, duals: &[f64]) -> Option<(u64, Dual)> {
+        let weight = |kind: usize| (duals[kind] * SCALE as f64) as u64;
+        let by_size = (0..self.kinds.len()).rev().map(|kind| (self.kinds.sizes[kind], weight(kind))).collect();
         let dual = Dual { scale: SCALE, by_size };
         Some((bounds::dual(self.kinds, &dual)?, dual))
     }
 
     /// Dives until the packing is optimal: fixes what the relaxation uses wholly, then the pattern that it uses most,
     /// and solves what is left again; turns back where the relaxation needs more bins than an improvement may have.
-    fn dive(&mut self) {
+    fn dive(&mut self, mut root: Master) {
+        root.exchange = false;
         let (pairs, left) = pairs(self.kinds);
-        for _ in 0..STARTS {
+        for start in 0..STARTS {
+            if self.found.is_optimal() {
+                return;
+            }
             let goal = self.found.bins.len() as u64 - 1;
-            if goal < pairs.len() as u64 || self.found.is_optimal() {
+            if start % 2 == 0 {
+                if self.solve(&mut root, goal) != End::Reached || !self.descend(root.clone(), &[], goal) {
+                    return;
+                }
+                continue;
+            }
+            if goal < pairs.len() as u64 {
                 return;
             }
             let mut master = self.master(left.clone());
-            if self.solve(&mut master, goal - pairs.len() as u64) != End::Reached {
-                return;
-            }
-            if !self.descend(master, &pairs, goal) {
+            if self.solve(&mut master, goal - pairs.len() as u64) != End::Reached
+                || !self.descend(master, &pairs, goal)
+            {
                 return;
             }
         }
