@@ -1,18 +1,14 @@
 //! Host after host filled by subset sums: minimum bin slack (Gupta and Ho 1999), each bin started with the largest
 //! item left (Fleszar and Hindi 2002).
 
-use super::kinds::{Kinds, Pattern};
+use super::kinds::{Bins, Kinds, Pattern};
 
 /// Nodes of the search for a bin's best filling.
 const NODES: u32 = 3_000;
 
 /// Packs `left` (by kind); `None` when stopped.
-pub(super) fn bins(
-    kinds: &Kinds,
-    mut left: Vec<u32>,
-    stop: &mut dyn FnMut() -> bool,
-) -> Option<Vec<Pattern>> {
-    let mut bins = Vec::new();
+pub(super) fn bins(kinds: &Kinds, mut left: Vec<u32>, stop: &mut dyn FnMut() -> bool) -> Option<Bins> {
+    let mut bins = Bins::new();
     let mut first = 0;
     loop {
         while first < left.len() && left[first] == 0 {
@@ -42,7 +38,7 @@ pub(super) fn bins(
         for &(kind, count) in &bin {
             left[kind as usize] -= count * times;
         }
-        bins.extend(std::iter::repeat_n(bin, times as usize));
+        bins.push((bin, times));
     }
 }
 

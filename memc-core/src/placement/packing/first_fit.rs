@@ -1,9 +1,9 @@
 //! First-fit decreasing in O(n log n), by a tournament tree (Johnson).
 
-use super::kinds::{Kinds, Pattern};
+use super::kinds::{Bins, Kinds, Pattern};
 
 /// Kinds by falling size, each item into the first bin with room.
-pub(super) fn decreasing(kinds: &Kinds) -> Vec<Pattern> {
+pub(super) fn decreasing(kinds: &Kinds) -> Bins {
     // All bins but one end more than half full.
     let most = kinds.volume() * 2 / u128::from(kinds.capacity.max(1)) + 2;
     let items: u128 = kinds.counts.iter().map(|&count| u128::from(count)).sum();
@@ -37,5 +37,12 @@ pub(super) fn decreasing(kinds: &Kinds) -> Vec<Pattern> {
             }
         }
     }
-    bins
+    let mut grouped = Bins::new();
+    for bin in bins {
+        match grouped.last_mut() {
+            Some((last, times)) if *last == bin => *times += 1,
+            _ => grouped.push((bin, 1)),
+        }
+    }
+    grouped
 }

@@ -5,6 +5,14 @@ use super::Problem;
 /// A bin's content: kinds, by falling size, and how many of each.
 pub(super) type Pattern = Vec<(u32, u32)>;
 
+/// Bins of one content each, and how many of them.
+pub(super) type Bins = Vec<(Pattern, u32)>;
+
+/// How many bins these are.
+pub(super) fn number(bins: &Bins) -> u64 {
+    bins.iter().map(|&(_, times)| u64::from(times)).sum()
+}
+
 /// The distinct sizes of a problem, falling, with their items.
 pub(super) struct Kinds {
     pub(super) capacity: u64,
@@ -43,21 +51,24 @@ impl Kinds {
     }
 
     /// Items for patterns. What patterns hold beyond a kind's items is left out, and bins that this leaves empty.
-    pub(super) fn assign(&self, bins: &[Pattern]) -> Vec<Vec<u32>> {
+    pub(super) fn assign(&self, bins: &Bins) -> Vec<Vec<u32>> {
         let mut rest: Vec<std::slice::Iter<'_, u32>> = Vec::with_capacity(self.len());
         let mut start = 0;
         for &count in &self.counts {
             rest.push(self.items[start..start + count as usize].iter());
             start += count as usize;
         }
-        let mut assigned = Vec::with_capacity(bins.len());
-        for bin in bins {
-            let mut items = Vec::with_capacity(bin.iter().map(|&(_, count)| count as usize).sum());
-            for &(kind, count) in bin {
-                items.extend(rest[kind as usize].by_ref().take(count as usize));
-            }
-            if !items.is_empty() {
-                assigned.push(items);
+        let mut assigned = Vec::with_capacity(number(bins) as usize);
+        for (bin, times) in bins {
+            let held = bin.iter().map(|&(_, count)| count as usize).sum();
+            for _ in 0..*times {
+                let mut items = Vec::with_capacity(held);
+                for &(kind, count) in bin {
+                    items.extend(rest[kind as usize].by_ref().take(count as usize));
+                }
+                if !items.is_empty() {
+                    assigned.push(items);
+                }
             }
         }
         assigned

@@ -1,6 +1,6 @@
 //! The order in which packings and bounds are tried.
 
-use super::kinds::{Kinds, Pattern};
+use super::kinds::{Bins, Kinds, Pattern, number};
 use super::master::{End, Master, Pool, ZERO};
 use super::pricing::Pricing;
 use super::{Argument, Dual, bounds, fill, first_fit};
@@ -18,26 +18,29 @@ const SCALE: u64 = 10_000_000_000;
 
 /// The best packing and bound.
 pub(super) struct Found {
-    pub(super) bins: Vec<Pattern>,
+    pub(super) bins: Bins,
+    number: u64,
     pub(super) bound: u64,
     pub(super) argument: Argument,
 }
 
 impl Found {
     fn is_optimal(&self) -> bool {
-        self.bins.len() as u64 <= self.bound
+        self.number <= self.bound
     }
 
-    fn offer(&mut self, bins: Vec<Pattern>) {
-        if bins.len() < self.bins.len() {
-            self.bins = bins;
+    fn offer(&mut self, bins: Bins) {
+        let number = number(&bins);
+        if number < self.number {
+            (self.bins, self.number) = (bins, number);
         }
     }
 }
 
 pub(super) fn search(kinds: &Kinds, stop: &mut dyn FnMut() -> bool) -> Found {
     let (bound, argument) = bounds::simple(kinds);
-    let mut found = Found { bins: first_fit::decreasing(kinds), bound, argument };
+    let bins = first_fit::decreasing(kinds);
+    let mut found = Found { number: number(&bins), bins, bound, argument };
     if found.is_optimal() || stop() {
         return found;
     }
@@ -103,20 +106,23 @@ impl Search<'_> {
 
     /// Raises the bound to that of the linear relaxation.
     fn raise_bound(&mut self) -> Master {
-        for bin in self.found.bins.clone() {
-            let mut bin = bin;
+        for (bin, _) in self.found.bins.iter().take(2 * self.kinds.len()) {
+            let mut bin = bin.clone();
             bin.sort_unstable();
             self.pool.column(bin);
         }
         let mut master = self.master(self.kinds.counts.clone());
-        master.exchange = true;
-        while !self.found.is_optimal() && self.solve(&mut master, self.found.bound) == End::Above {
-            let Some((bound, dual)) = self.weigh(master.center()) else { break };
-            if bound <= self.found.bound {
-                break;
+        for exchange in [true, false] {
+            master.exchange = exchange;
+            while !self.found.is_optimal() && self.solve(&mut master, self.found.bound) == End::Above {
+                match self.weigh(master.center()) {
+                    Some((bound, dual)) if bound > self.found.bound => {
+                        self.found.bound = bound;
+                        self.found.argument = Argument::Dual(dual);
+                    }
+                    _ => break,
+                }
             }
-            self.found.bound = bound;
-            self.found.argument = Argument::Dual(dual);
         }
         master
     }
@@ -124,7 +130,8 @@ impl Search<'_> {
     /// Dual values as integers, and the bound that they prove.
     fn weigh(&self, duals: &[f64]) -> Option<(u64, Dual)> {
         let weight = |kind: usize| (duals[kind] * SCALE as f64) as u64;
-        let by_size = (0..self.kinds.len()).rev().map(|kind| (self.kinds.sizes[kind], weight(kind))).collect();
+        let by_size =
+            (0..self.kinds.len()).rev().map(|kind| (self.kinds.sizes[kind], weight(kind))).collect();
         let dual = Dual { scale: SCALE, by_size };
         Some((bounds::dual(self.kinds, &dual)?, dual))
     }
@@ -132,34 +139,28 @@ impl Search<'_> {
     /// Dives until the packing is optimal: fixes what the relaxation uses wholly, then the pattern that it uses most,
     /// and solves what is left again; turns back where the relaxation needs more bins than an improvement may have.
     fn dive(&mut self, mut root: Master) {
-        root.exchange = false;
         let (pairs, left) = pairs(self.kinds);
         for start in 0..STARTS {
             if self.found.is_optimal() {
                 return;
             }
-            let goal = self.found.bins.len() as u64 - 1;
-            if start % 2 == 0 {
-                if self.solve(&mut root, goal) != End::Reached || !self.descend(root.clone(), &[], goal) {
-                    return;
-                }
-                continue;
-            }
-            if goal < pairs.len() as u64 {
-                return;
-            }
-            let mut master = self.master(left.clone());
-            if self.solve(&mut master, goal - pairs.len() as u64) != End::Reached
-                || !self.descend(master, &pairs, goal)
-            {
+            let goal = self.found.number - 1;
+            let going = if start % 2 == 0 {
+                self.solve(&mut root, goal) == End::Reached && self.descend(root.clone(), &Bins::new(), goal)
+            } else {
+                let mut master = self.master(left.clone());
+                let Some(rest) = goal.checked_sub(number(&pairs)) else { return };
+                self.solve(&mut master, rest) == End::Reached && self.descend(master, &pairs, goal)
+            };
+            if !going {
                 return;
             }
         }
     }
 
     /// One dive for at most `goal` bins; `false` when stopped.
-    fn descend(&mut self, mut master: Master, fixed: &[Pattern], goal: u64) -> bool {
-        let mut bins = fixed.to_vec();
+    fn descend(&mut self, mut master: Master, fixed: &Bins, goal: u64) -> bool {
+        let mut bins = fixed.clone();
         let mut forks: Vec<Fork> = Vec::new();
         let mut turns = 0;
         loop {
@@ -173,14 +174,14 @@ impl Search<'_> {
                 self.fix(&mut master, row, times, &mut bins);
             }
             let rest = self.rest(&master.left);
-            if bins.len() + rest.len() <= goal as usize {
-                bins.extend(rest);
+            if number(&bins) + rest.len() as u64 <= goal {
+                bins.extend(rest.into_iter().map(|bin| (bin, 1)));
                 self.found.offer(bins);
                 return true;
             }
             if master.active() * 2 < master.rows() {
                 master = self.master(master.left.clone());
-                if self.solve(&mut master, goal - bins.len() as u64) == End::Stopped {
+                if self.solve(&mut master, goal.saturating_sub(number(&bins))) == End::Stopped {
                     return false;
                 }
             }
@@ -211,8 +212,8 @@ impl Search<'_> {
                     fork.master.clone()
                 };
                 self.fix(&mut next, row, 1, &mut bins);
-                if bins.len() as u64 <= goal {
-                    match self.solve(&mut next, goal - bins.len() as u64) {
+                if let Some(rest) = goal.checked_sub(number(&bins)) {
+                    match self.solve(&mut next, rest) {
                         End::Reached => break next,
                         End::Stopped => return false,
                         End::Above => {}
@@ -227,14 +228,14 @@ impl Search<'_> {
     }
 
     /// Fixes as many bins of a row's pattern as there are items for.
-    fn fix(&mut self, master: &mut Master, row: usize, times: u32, bins: &mut Vec<Pattern>) {
+    fn fix(&mut self, master: &mut Master, row: usize, times: u32, bins: &mut Bins) {
         let Some(pattern) = master.solution(&self.pool).find(|at| at.0 == row).map(|at| at.1.clone()) else {
             return;
         };
         let most = pattern.iter().map(|&(kind, count)| master.left[kind as usize] / count).min().unwrap_or(0);
         let times = times.min(most);
         master.fix(row, times, &self.pool);
-        bins.extend(std::iter::repeat_n(pattern, times as usize));
+        bins.push((pattern, times));
     }
 
     /// First-fit decreasing of what is left.
@@ -264,9 +265,9 @@ impl Search<'_> {
 
 /// Two items that fill a bin exactly are together in some optimal packing (Martello and Toth): such pairs, and what
 /// they leave of each kind.
-fn pairs(kinds: &Kinds) -> (Vec<Pattern>, Vec<u32>) {
+fn pairs(kinds: &Kinds) -> (Bins, Vec<u32>) {
     let mut left = kinds.counts.clone();
-    let mut pairs = Vec::new();
+    let mut pairs = Bins::new();
     for kind in 0..kinds.len() {
         let other = kinds.capacity - kinds.sizes[kind];
         let at = kinds.sizes.partition_point(|&size| size > other);
@@ -282,7 +283,7 @@ fn pairs(kinds: &Kinds) -> (Vec<Pattern>, Vec<u32>) {
         if at != kind {
             left[at] -= times;
         }
-        pairs.extend(std::iter::repeat_n(pair, times as usize));
+        pairs.push((pair, times));
     }
     (pairs, left)
 }
