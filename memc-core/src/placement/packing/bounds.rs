@@ -55,3 +55,49 @@ pub(super) fn dual(kinds: &Kinds, dual: &Dual) -> Option<u64> {
     }
     u64::try_from(total.div_ceil(u128::from(dual.scale))).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::placement::packing::Problem;
+
+    /// L2 from its definition.
+    fn naive_l2(capacity: u64, sizes: &[u64]) -> u64 {
+        (0..=capacity / 2)
+            .map(|threshold| {
+                let alone = sizes.iter().filter(|&&size| size > capacity - threshold).count() as u64;
+                let big: Vec<u64> = sizes
+                    .iter()
+                    .copied()
+                    .filter(|&size| 2 * size > capacity && size <= capacity - threshold)
+                    .collect();
+                let small: u64 =
+                    sizes.iter().filter(|&&size| size >= threshold && 2 * size <= capacity).sum();
+                let room: u64 = big.iter().map(|size| capacity - size).sum();
+                alone + big.len() as u64 + small.saturating_sub(room).div_ceil(capacity)
+            })
+            .max()
+            .unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn l2_is_its_definition(capacity in 1..120u64, sizes in prop::collection::vec(1..120u64, 0..40)) {
+            let sizes: Vec<u64> = sizes.into_iter().map(|size| size.min(capacity)).collect();
+            let kinds = Kinds::of(&Problem::new(capacity, sizes.clone()).unwrap());
+            prop_assert_eq!(l2(&kinds), naive_l2(capacity, &sizes));
+        }
+    }
+
+    #[test]
+    fn weights_too_heavy_for_a_bin_prove_nothing() {
+        let kinds = Kinds::of(&Problem::new(10, vec![6, 5, 5, 4]).unwrap());
+        let weights = |scale, by_size: &[(u64, u64)]| Dual { scale, by_size: by_size.to_vec() };
+        assert_eq!(dual(&kinds, &weights(2, &[(4, 1), (5, 1), (6, 1)])), Some(2));
+        assert_eq!(dual(&kinds, &weights(1, &[(4, 1), (5, 1), (6, 1)])), None);
+        assert_eq!(dual(&kinds, &weights(0, &[])), None);
+        assert_eq!(dual(&kinds, &weights(2, &[(5, u64::MAX)])), None);
+    }
+}

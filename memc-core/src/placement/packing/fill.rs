@@ -80,3 +80,32 @@ impl Filling<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::placement::packing::{Argument, Packing, Problem, bounds, verify};
+
+    proptest! {
+        #[test]
+        fn packs_everything(capacity in 1..200u64, sizes in prop::collection::vec(1..200u64, 0..60)) {
+            let sizes = sizes.into_iter().map(|size| size.min(capacity)).collect();
+            let problem = Problem::new(capacity, sizes).unwrap();
+            let kinds = Kinds::of(&problem);
+            let found = bins(&kinds, kinds.counts.clone(), &mut || false).unwrap();
+            let packing =
+                Packing { bins: kinds.assign(&found), bound: bounds::sum(&kinds), argument: Argument::Sum };
+            prop_assert_eq!(verify(&problem, &packing), Ok(()));
+        }
+    }
+
+    #[test]
+    fn finds_what_fills_a_bin() {
+        let kinds = Kinds::of(&Problem::new(100, vec![60, 30, 25, 21, 19, 45]).unwrap());
+        let found = bins(&kinds, kinds.counts.clone(), &mut || false).unwrap();
+        let sizes: Vec<u64> = found[0].0.iter().map(|&(kind, _)| kinds.sizes[kind as usize]).collect();
+        assert_eq!(sizes, [60, 21, 19]);
+    }
+}

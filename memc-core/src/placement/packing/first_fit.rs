@@ -46,3 +46,39 @@ pub(super) fn decreasing(kinds: &Kinds) -> Bins {
     }
     grouped
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::placement::packing::Problem;
+
+    proptest! {
+        #[test]
+        fn is_first_fit_item_by_item(capacity in 1..200u64, sizes in prop::collection::vec(1..200u64, 0..60)) {
+            let sizes: Vec<u64> = sizes.into_iter().map(|size| size.min(capacity)).collect();
+            let kinds = Kinds::of(&Problem::new(capacity, sizes.clone()).unwrap());
+            let assigned = kinds.assign(&decreasing(&kinds));
+
+            let mut order: Vec<usize> = (0..sizes.len()).collect();
+            order.sort_by_key(|&item| (std::cmp::Reverse(sizes[item]), item));
+            let mut bins: Vec<(u64, Vec<u32>)> = Vec::new();
+            for item in order {
+                match bins.iter_mut().find(|bin| bin.0 + sizes[item] <= capacity) {
+                    Some(bin) => {
+                        bin.0 += sizes[item];
+                        bin.1.push(item as u32);
+                    }
+                    None => bins.push((sizes[item], vec![item as u32])),
+                }
+            }
+            // Items of one size may change places.
+            let of_sizes = |bin: &Vec<u32>| bin.iter().map(|&item| sizes[item as usize]).collect::<Vec<_>>();
+            prop_assert_eq!(
+                assigned.iter().map(of_sizes).collect::<Vec<_>>(),
+                bins.iter().map(|bin| of_sizes(&bin.1)).collect::<Vec<_>>()
+            );
+        }
+    }
+}

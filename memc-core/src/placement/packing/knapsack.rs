@@ -23,7 +23,7 @@ const MOST_NODES: u32 = 1 << 20;
 pub(super) fn none_outweighs(capacity: u64, mut items: Vec<Item>, limit: u64) -> Option<bool> {
     items.retain(|item| item.weight > 0 && item.count > 0 && item.size <= capacity);
     let steps: u128 = items.iter().map(|item| u128::from(32 - item.count.leading_zeros())).sum();
-    let cells = steps * (u128::from(capacity) + 1);
+    let cells = (steps + 1) * (u128::from(capacity) + 1);
     if cells <= FEW_CELLS {
         return Some(table(capacity as usize, &items, limit));
     }
@@ -90,4 +90,55 @@ fn tree(items: &[Item], room: u64, allowed: u128, nodes: &mut u32) -> Option<boo
         }
     }
     Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The heaviest choice, by trying all.
+    fn heaviest(capacity: u64, items: &[Item]) -> u64 {
+        let Some((item, rest)) = items.split_first() else { return 0 };
+        (0..=u64::from(item.count))
+            .take_while(|take| take * item.size <= capacity)
+            .map(|take| take * item.weight + heaviest(capacity - take * item.size, rest))
+            .max()
+            .unwrap()
+    }
+
+    proptest! {
+        /// By the table (unit 1), and by the coarse table and the tree (a unit too large for a table).
+        #[test]
+        fn is_the_brute_force(
+            capacity in 1..80u64,
+            items in prop::collection::vec((1..60u64, 0..50u64, 0..4u32), 0..6),
+            unit in prop::sample::select(vec![1, 1 << 30, (1 << 33) + 7]),
+        ) {
+            let items: Vec<Item> =
+                items.iter().map(|&(size, weight, count)| Item { size: size * unit, weight, count }).collect();
+            let best = heaviest(capacity * unit, &items);
+            prop_assert_eq!(none_outweighs(capacity * unit, items.clone(), best), Some(true));
+            if best > 0 {
+                prop_assert_eq!(none_outweighs(capacity * unit, items, best - 1), Some(false));
+            }
+        }
+    }
+
+    #[test]
+    fn gives_up_rather_than_running_on() {
+        let items: Vec<Item> = (0..200u64)
+            .map(|at| (1 << 34) + 2 * (at * 7919 % 100_003) * 1_000)
+            .map(|size| Item { size, weight: size, count: 1 })
+            .collect();
+        assert_eq!(none_outweighs((1 << 40) + 1, items, (1 << 40) - 1), None);
+    }
+
+    #[test]
+    fn takes_the_largest_numbers() {
+        let item = Item { size: u64::MAX, weight: u64::MAX, count: 1 };
+        assert_eq!(none_outweighs(u64::MAX, vec![item; 3], u64::MAX), Some(true));
+        assert_eq!(none_outweighs(u64::MAX, vec![item], u64::MAX - 1), Some(false));
+    }
 }

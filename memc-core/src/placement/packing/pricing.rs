@@ -132,7 +132,7 @@ impl Pricing {
         for at in 1..singles.len() {
             singles[at].1 = singles[at].1.max(singles[at - 1].1);
         }
-        let smallest = singles.first().map_or(1, |single| single.0);
+        let smallest = singles.first().map_or(u64::MAX, |single| single.0);
         let mut tree = Tree {
             offers: &self.offers,
             singles,
@@ -259,5 +259,48 @@ impl Tree<'_> {
             }
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_tree_and_the_table_find_the_same_best(
+            capacity in 1..300u64,
+            offers in prop::collection::vec((1..300u64, 0.0..1.0f64, 0..4u32), 0..9),
+        ) {
+            let offers: Vec<Offer> = (0..)
+                .zip(&offers)
+                .map(|(kind, &(size, value, most))| {
+                    let size = size.min(capacity);
+                    Offer { kind, size, value, most: most.min((capacity / size) as u32) }
+                })
+                .collect();
+            let worth = |pattern: &Pattern| {
+                pattern.iter().map(|&(kind, take)| offers[kind as usize].value * f64::from(take)).sum::<f64>()
+            };
+            let mut pricing = Pricing::default();
+            let (mut by_table, mut by_tree) = (Vec::new(), Vec::new());
+            pricing.offers = offers.clone();
+            let table = pricing.by_table(capacity as usize, 0.0, 5, &mut by_table);
+            pricing.offers = offers.clone();
+            let tree = pricing.by_tree(capacity, 0.0, 5, &mut by_tree, &mut || false).unwrap();
+            prop_assert!((table - tree).abs() < 1e-6, "{} {}", table, tree);
+            prop_assert!(pricing.ceiling(capacity) >= table - 1e-6);
+            for found in [&by_table, &by_tree] {
+                prop_assert!(table < 1e-6 || found.iter().any(|pattern| worth(pattern) > table - 1e-6));
+                for pattern in found {
+                    let size: u64 =
+                        pattern.iter().map(|&(kind, take)| offers[kind as usize].size * u64::from(take)).sum();
+                    prop_assert!(size <= capacity);
+                    prop_assert!(pattern.iter().all(|&(kind, take)| take <= offers[kind as usize].most));
+                }
+            }
+        }
     }
 }
