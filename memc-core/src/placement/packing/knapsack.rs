@@ -7,7 +7,7 @@ use super::pricing::COARSE;
 pub(super) struct Item {
     pub(super) size: u64,
     pub(super) weight: u64,
-    /// At most this many, which fit a bin together.
+    /// At most this many.
     pub(super) count: u32,
 }
 
@@ -53,13 +53,13 @@ fn table(capacity: usize, items: &[Item], limit: u64) -> bool {
         while left > 0 {
             let take = part.min(left);
             let size = item.size as usize * take as usize;
+            if size > capacity {
+                break;
+            }
             let Some(weight) = item.weight.checked_mul(u64::from(take)).filter(|&weight| weight <= limit)
             else {
                 return false;
             };
-            if size > capacity {
-                break;
-            }
             for at in (size..=capacity).rev() {
                 best[at] = best[at].max(best[at - size].saturating_add(weight));
             }
