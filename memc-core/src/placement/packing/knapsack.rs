@@ -16,7 +16,7 @@ const FEW_CELLS: u128 = 1 << 21;
 /// Cells of a table after which there is no answer.
 const MOST_CELLS: u128 = 1 << 25;
 /// Nodes of a tree search after which the table is tried.
-const MOST_NODES: u32 = 1 << 20;
+const MOST_NODES: u32 = 1 << 18;
 
 /// Whether no choice of items that fits `capacity` weighs more than `limit`; `None` if neither a table over capacities
 /// nor a tree search can tell within a fixed amount of work (about 50 ms).

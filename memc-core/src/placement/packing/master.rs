@@ -233,7 +233,7 @@ impl Master {
                 return End::Stopped;
             }
             if self.is_off(pool) {
-                if !self.invert(pool) {
+                if !self.invert(pool, stop) {
                     return End::Stopped;
                 }
                 self.value_anew(pool);
@@ -433,8 +433,9 @@ impl Master {
         rest.iter().any(|rest| rest.abs() > ERROR * 10.0)
     }
 
-    /// The inverse from the basis, by Gauss and Jordan with row pivots; `false` if the basis is singular.
-    fn invert(&mut self, pool: &Pool) -> bool {
+    /// The inverse from the basis, by Gauss and Jordan with row pivots; `false` if the basis is singular, or when
+    /// stopped.
+    fn invert(&mut self, pool: &Pool, stop: &mut dyn FnMut() -> bool) -> bool {
         let m = self.rows.len();
         // By row of the problem; the columns of the basis stand where their rows are.
         let mut matrix = vec![0.0; m * m];
@@ -448,6 +449,9 @@ impl Master {
             result[row * m + row] = 1.0;
         }
         for at in 0..m {
+            if stop() {
+                return false;
+            }
             let Some(pivot) =
                 (at..m).max_by(|&a, &b| matrix[a * m + at].abs().total_cmp(&matrix[b * m + at].abs()))
             else {

@@ -51,7 +51,7 @@ impl Pricing {
         let rows = self.offers.len() as u128 + 1;
         let passes: u128 = self.offers.iter().map(|offer| u128::from(offer.most)).sum::<u128>() + rows;
         let columns = u128::from(capacity) + 1;
-        let table = rows * columns <= MOST_CELLS;
+        let table = rows * columns <= MOST_CELLS && passes * columns <= 8 * MOST_CELLS;
         if table && passes * columns <= FEW_CELLS {
             return Some(self.by_table(capacity as usize, above, want, found));
         }
@@ -75,10 +75,16 @@ impl Pricing {
                 free += f64::from(offer.most) * offer.value;
                 continue;
             }
-            for _ in 0..offer.most {
+            // Counts split in powers of two.
+            let (mut left, mut part) = (offer.most, 1);
+            while left > 0 {
+                let take = left.min(part);
+                let (size, value) = (take as usize * size, f64::from(take) * offer.value);
                 for at in (size..columns).rev() {
-                    self.table[at] = self.table[at].max(self.table[at - size] + offer.value);
+                    self.table[at] = self.table[at].max(self.table[at - size] + value);
                 }
+                left -= take;
+                part *= 2;
             }
         }
         free + self.table[columns - 1]
