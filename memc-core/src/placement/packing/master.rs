@@ -15,6 +15,8 @@ pub(super) const ZERO: f64 = 1e-5;
 const IMPROVES: f64 = -1e-9;
 /// Pivots smaller than this are not taken.
 const PIVOT: f64 = 1e-8;
+/// Entries of the inverse below this come from rounding.
+const NOISE: f64 = 1e-12;
 /// Needs are less than whole by about this much, differently for each row, so that few bases are degenerate.
 const TILT: f64 = 1e-6;
 /// An inverse with more error than this is made anew.
@@ -381,13 +383,15 @@ impl Master {
         for at in 0..m {
             let inverse = &mut self.inverse[at * m..(at + 1) * m];
             let factor = inverse[leave] / pivot;
-            if factor != 0.0 {
-                for (to, alpha) in inverse.iter_mut().zip(&alpha) {
-                    *to -= factor * alpha;
-                }
-                inverse[leave] = factor;
-                self.duals[self.rows[at] as usize] += reduced * factor;
+            if factor.abs() < NOISE {
+                inverse[leave] = 0.0;
+                continue;
             }
+            for (to, alpha) in inverse.iter_mut().zip(&alpha) {
+                *to -= factor * alpha;
+            }
+            inverse[leave] = factor;
+            self.duals[self.rows[at] as usize] += reduced * factor;
         }
         self.basis[leave] = column;
         self.costs[leave] = if matches!(column, Column::Use(_)) { 1.0 } else { 0.0 };
