@@ -145,15 +145,24 @@ impl Search<'_> {
                 return;
             }
             let goal = self.found.number - 1;
-            let going = if start % 2 == 0 {
-                self.solve(&mut root, goal) == End::Reached && self.descend(root.clone(), &Bins::new(), goal)
+            let (mut master, fixed) = if start % 2 == 0 {
+                (root.clone(), Bins::new())
             } else {
-                let mut master = self.master(left.clone());
-                let Some(rest) = goal.checked_sub(number(&pairs)) else { return };
-                self.solve(&mut master, rest) == End::Reached && self.descend(master, &pairs, goal)
+                (self.master(left.clone()), pairs.clone())
             };
-            if !going {
-                return;
+            let Some(rest) = goal.checked_sub(number(&fixed)) else { return };
+            match self.solve(&mut master, rest) {
+                End::Reached => {
+                    if start % 2 == 0 {
+                        root.clone_from(&master);
+                    }
+                    if !self.descend(master, &fixed, goal) {
+                        return;
+                    }
+                }
+                End::Above => return,
+                End::Stopped if (self.stop)() => return,
+                End::Stopped => {}
             }
         }
     }
@@ -182,7 +191,7 @@ impl Search<'_> {
             if master.active() * 2 < master.rows() {
                 master = self.master(master.left.clone());
                 if self.solve(&mut master, goal.saturating_sub(number(&bins))) == End::Stopped {
-                    return false;
+                    return !(self.stop)();
                 }
             }
             let mut choices: Vec<(f64, usize)> =
@@ -215,8 +224,8 @@ impl Search<'_> {
                 if let Some(rest) = goal.checked_sub(number(&bins)) {
                     match self.solve(&mut next, rest) {
                         End::Reached => break next,
-                        End::Stopped => return false,
-                        End::Above => {}
+                        End::Stopped if (self.stop)() => return false,
+                        End::Stopped | End::Above => {}
                     }
                 }
                 turns += 1;
