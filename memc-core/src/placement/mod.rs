@@ -47,6 +47,8 @@
 
 mod index;
 mod layout;
+
+pub mod packing;
 pub mod plan;
 
 pub use index::{Index, Placement, Request, Site, Taken};

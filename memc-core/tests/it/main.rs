@@ -9,5 +9,6 @@ mod fleet;
 mod moves;
 mod naive;
 mod observe;
+mod plans;
 mod rules;
 mod world;
