@@ -8,6 +8,7 @@
 //! host, so that large holes stay for large requests. Ties have a total order (fewest instances, then the host's
 //! number), so that an index rebuilt from a load and one folded from commits decide alike.
 
+pub mod capacity;
 mod index;
 mod layout;
 
