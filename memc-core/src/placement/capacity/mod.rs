@@ -11,6 +11,7 @@
 //! same input gives the same answer.
 
 mod bins;
+pub mod buy;
 pub mod fit;
 mod racks;
 

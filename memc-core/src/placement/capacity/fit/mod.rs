@@ -13,6 +13,7 @@ use crate::model::Mib;
 
 pub(super) use search::{Outcome, search};
 pub use verify::verify;
+pub(super) use verify::{Site, placed, sites};
 
 /// Rounds of best fit, each with the demand that failed in the round before moved to the front.
 const ROUNDS: usize = 16;
@@ -136,25 +137,27 @@ impl fmt::Display for Obstacle {
 /// Whether these demands fit on the open hosts, up to each host's `limit` and a port for each instance. No instance
 /// that is there moves.
 ///
-/// Best fit decreasing decides most cases in O(k log n) for k instances on n hosts. Where it fails, the demand without
-/// a place goes to the front and the round is repeated (squeaky wheel, Joslin and Clements 1999), then bounds are
-/// tried, then an exhaustive depth-first search. `work` limits the search: it counts hosts looked at.
+/// Best fit decreasing decides most cases in O(k log n) for k instances on n hosts. Where it fails, bounds are tried;
+/// then the widest caches first, and rounds with the demand that had no place moved to the front (squeaky wheel,
+/// Joslin and Clements, 1999); then an exhaustive depth-first search. `work` limits the search: it counts hosts looked at.
 #[must_use]
 pub fn fit(layout: &Layout, demands: &[Demand], work: u64) -> Fit {
     let limited = demands.iter().any(|demand| demand.max_per_rack.is_some());
     let mut bins = Bins::of(layout, limited);
     let mut spreads = bins.spreads(demands);
-    let mut order = decreasing(demands);
-    for round in 0..ROUNDS {
-        match in_order(&mut bins, demands, &mut spreads, &order) {
-            Ok(places) => return Fit::Placed(places),
-            Err(failed) => order[..=failed].rotate_right(1),
-        }
-        // Not before the first round: most demands fit, and this takes longer than to place them.
-        if round == 0
-            && let Some(obstacle) = bound::obstacle(&bins, demands, &spreads)
-        {
-            return Fit::Infeasible(obstacle);
+    if let Ok(places) = in_order(&mut bins, demands, &mut spreads, &decreasing(demands)) {
+        return Fit::Placed(places);
+    }
+    // Not before: most demands fit, and this takes longer than to place them.
+    if let Some(obstacle) = bound::obstacle(&bins, demands, &spreads) {
+        return Fit::Infeasible(obstacle);
+    }
+    for mut order in [widest(demands), decreasing(demands)] {
+        for _ in 0..ROUNDS {
+            match in_order(&mut bins, demands, &mut spreads, &order) {
+                Ok(places) => return Fit::Placed(places),
+                Err(failed) => order[..=failed].rotate_right(1),
+            }
         }
     }
     match search(&bins, demands, &spreads, work) {
@@ -171,6 +174,14 @@ pub(super) fn decreasing(demands: &[Demand]) -> Vec<usize> {
         let demand = &demands[*at];
         (std::cmp::Reverse((demand.booked, demand.instances)), demand.max_per_rack.unwrap_or(u16::MAX), *at)
     });
+    order
+}
+
+/// Positions of demands, those with the most instances first, of equal ones those that book most: caches on many hosts
+/// are placed while many hosts have room, and those on few fill the holes.
+pub(super) fn widest(demands: &[Demand]) -> Vec<usize> {
+    let mut order = decreasing(demands);
+    order.sort_by_key(|at| std::cmp::Reverse(demands[*at].instances));
     order
 }
 

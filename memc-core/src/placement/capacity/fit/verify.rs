@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::{Layout, LayoutHost};
+use super::super::racks::racks;
 use super::super::{Demand, Flaw};
 use super::{Fit, Obstacle};
 use crate::model::{Mib, Rack};
@@ -17,18 +18,34 @@ use crate::model::{Mib, Rack};
 /// The first [`Flaw`] found; [`Flaw::TooMuchWork`] at the limit.
 pub fn verify(layout: &Layout, demands: &[Demand], fit: &Fit, work: u64) -> Result<(), Flaw> {
     match fit {
-        Fit::Placed(places) => placed(&layout.hosts, demands, places),
+        Fit::Placed(places) => placed(&sites(layout), demands, places),
         Fit::Infeasible(obstacle) => obstructed(&layout.hosts, demands, obstacle, work),
         Fit::Undecided { .. } => Ok(()),
     }
 }
 
+/// A host as a place for new instances.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Site {
+    pub(in super::super) room: u64,
+    pub(in super::super) ports: u32,
+    /// Hosts with the same number fail together.
+    pub(in super::super) rack: u32,
+    pub(in super::super) open: bool,
+}
+
+/// The hosts of a layout.
+pub(in super::super) fn sites(layout: &Layout) -> Vec<Site> {
+    let numbers = racks(layout).0;
+    let site = |(host, rack): (&LayoutHost, u32)| {
+        let (room, ports, open) = (host.room().get(), host.ports, host.open);
+        Site { room, ports, rack, open }
+    };
+    layout.hosts.iter().zip(numbers).map(site).collect()
+}
+
 /// Whether every instance has a place that it may have. Shared with the check of purchases.
-pub(in super::super) fn placed(
-    hosts: &[LayoutHost],
-    demands: &[Demand],
-    places: &[Vec<u32>],
-) -> Result<(), Flaw> {
+pub(in super::super) fn placed(hosts: &[Site], demands: &[Demand], places: &[Vec<u32>]) -> Result<(), Flaw> {
     if places.len() != demands.len() {
         let (stated, found) = (places.len() as u64, demands.len() as u64);
         return Err(Flaw::Number { what: "the number of demands", stated, found });
@@ -41,14 +58,14 @@ pub(in super::super) fn placed(
             return Err(Flaw::Instances { demand, wanted, found });
         }
         let mut used: BTreeSet<u32> = asked.beside.iter().copied().collect();
-        let mut in_rack: BTreeMap<Option<&Rack>, u64> = BTreeMap::new();
+        let mut in_rack: BTreeMap<u32, u64> = BTreeMap::new();
         for host in used.iter().filter_map(|host| hosts.get(*host as usize)) {
-            *in_rack.entry(host.rack.as_ref()).or_default() += 1;
+            *in_rack.entry(host.rack).or_default() += 1;
         }
         for &host in given {
             let site = hosts.get(host as usize).filter(|site| site.open);
             let site = site.filter(|_| used.insert(host)).ok_or(Flaw::Host { demand, host })?;
-            let found = in_rack.entry(site.rack.as_ref()).or_default();
+            let found = in_rack.entry(site.rack).or_default();
             *found += 1;
             if let Some(allowed) = asked.max_per_rack.filter(|allowed| *found > u64::from(*allowed)) {
                 return Err(Flaw::Rack { demand, host, found: *found, allowed });
@@ -62,8 +79,8 @@ pub(in super::super) fn placed(
         if instances[at] > host.ports.into() {
             return Err(Flaw::Ports { host: at as u32, ports: host.ports, instances: instances[at] });
         }
-        if instances[at] > 0 && booked[at] > host.room().get() {
-            return Err(Flaw::Memory { host: at as u32, booked: booked[at] - host.room().get() });
+        if instances[at] > 0 && booked[at] > host.room {
+            return Err(Flaw::Memory { host: at as u32, booked: booked[at] - host.room });
         }
     }
     Ok(())
