@@ -2,8 +2,11 @@
 // A test fails by panicking, also in its helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::num::NonZeroU32;
+
 use memc_core::model::{HostId, Mib, Rack};
 use memc_core::placement::capacity::Demand;
+use memc_core::placement::capacity::buy::{self, Argument, HostSize, Impossible, Purchase, Wish, buy};
 use memc_core::placement::capacity::fit::{self, Fit, Obstacle, fit};
 use memc_core::placement::{Layout, LayoutHost};
 use proptest::prelude::*;
@@ -231,4 +234,185 @@ fn distortions(obstacle: &Obstacle) -> Vec<Obstacle> {
         ],
         Obstacle::Exhausted { .. } => Vec::new(),
     }
+}
+
+fn size((limit, ports, cost): (u64, u32, u32)) -> HostSize {
+    HostSize { name: format!("{limit}"), limit: mib(limit), ports, cost: NonZeroU32::new(cost).unwrap() }
+}
+
+/// The layout with these new hosts.
+fn with_new(wish: &Wish<'_>, hosts: &[u32]) -> Layout {
+    let mut layout = wish.layout.clone();
+    let mut number = 0;
+    for (size, count) in wish.sizes.iter().zip(hosts) {
+        for _ in 0..*count {
+            let rack = Rack::new(&format!("new{}", number % wish.racks)).unwrap();
+            layout.hosts.push(LayoutHost {
+                id: HostId::new(1_000 + u64::from(number)),
+                rack: Some(rack),
+                memory: size.limit,
+                limit: size.limit,
+                booked: Mib::ZERO,
+                ports: size.ports,
+                open: true,
+            });
+            number += 1;
+        }
+    }
+    layout
+}
+
+/// Whether a set of hosts that costs less than this holds everything.
+fn cheaper_exists(wish: &Wish<'_>, demands: &[Demand], hosts: &mut Vec<u32>, below: u64) -> bool {
+    let Some(size) = wish.sizes.get(hosts.len()) else {
+        return fits_by_brute_force(&with_new(wish, hosts), demands);
+    };
+    let cost = u64::from(size.cost.get());
+    (0..).take_while(|count| u64::from(*count) * cost < below).any(|count| {
+        hosts.push(count);
+        let found = cheaper_exists(wish, demands, hosts, below - u64::from(count) * cost);
+        hosts.pop();
+        found
+    })
+}
+
+prop_compose! {
+    fn small_wish()(
+        layout in hosts(2),
+        demands in prop::collection::vec(demand(14), 0..5),
+        sizes in prop::collection::vec((1..30u64, 0..5u32, 2..9u32), 1..4),
+        racks in 1..4u32,
+    ) -> (Layout, Vec<Demand>, Vec<HostSize>, NonZeroU32) {
+        let largest = layout.hosts.len() as u32;
+        let mut demands = demands;
+        // What is beside a demand is in the layout.
+        demands.iter_mut().for_each(|demand| demand.beside.retain(|host| *host < largest));
+        (layout, demands, sizes.into_iter().map(size).collect(), NonZeroU32::new(racks).unwrap())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_purchase_and_its_bound_enclose_the_optimum((layout, demands, sizes, racks) in small_wish()) {
+        let wish = Wish { demands: &demands, sizes: &sizes, racks, layout: &layout };
+        let answer = buy(&wish, 1_000_000);
+        prop_assert_eq!(buy::verify(&wish, &answer, ENOUGH), Ok(()));
+        match answer {
+            Ok(purchase) => {
+                prop_assert!(purchase.bound.cost <= purchase.cost);
+                prop_assert!(fits_by_brute_force(&with_new(&wish, &purchase.hosts), &demands));
+                prop_assert!(!cheaper_exists(&wish, &demands, &mut Vec::new(), purchase.bound.cost), "bound too high");
+                prop_assert!(purchase.to_string().contains("new hosts"));
+            }
+            // New hosts alone do not do, however many: so not on twelve of each size.
+            Err(Impossible { demand, .. }) => {
+                let new = Layout::default();
+                let wish = Wish { layout: &new, ..wish };
+                let alone = Demand { beside: Vec::new(), ..demands[demand].clone() };
+                prop_assert!(!fits_by_brute_force(&with_new(&wish, &vec![12; sizes.len()]), &[alone]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_purchase_is_rejected((layout, demands, sizes, racks) in small_wish(),
+                                    at in any::<prop::sample::Index>(), to in 0..9u32) {
+        let wish = Wish { demands: &demands, sizes: &sizes, racks, layout: &layout };
+        let rejected = |answer: Result<Purchase, Impossible>| buy::verify(&wish, &answer, ENOUGH).is_err();
+        match buy(&wish, 1_000_000) {
+            Ok(right) => {
+                let with = |change: &dyn Fn(&mut Purchase)| {
+                    let mut wrong = right.clone();
+                    change(&mut wrong);
+                    rejected(Ok(wrong))
+                };
+                prop_assert!(with(&|purchase| purchase.cost += 1), "cost");
+                prop_assert!(with(&|purchase| purchase.cost = purchase.cost.wrapping_sub(1)), "cost");
+                prop_assert!(with(&|purchase| purchase.bound.cost = purchase.cost + 1), "bound");
+                prop_assert!(with(&|purchase| { purchase.hosts[0] += 1 }), "hosts");
+                prop_assert!(with(&|purchase| { purchase.hosts.pop(); }), "sizes");
+                prop_assert!(with(&|purchase| purchase.places.push(Vec::new())), "demands");
+                if !demands.is_empty() {
+                    let demand = at.index(demands.len());
+                    let moved = |purchase: &mut Purchase| purchase.places[demand].iter_mut().take(1).for_each(|on| *on = to);
+                    let mut wrong = right.clone();
+                    moved(&mut wrong);
+                    let fine = allowed(&with_new(&wish, &right.hosts), &demands, &wrong.places);
+                    prop_assert_eq!(with(&moved), !fine);
+                    if right.places[demand].len() > 1 {
+                        prop_assert!(with(&|purchase| purchase.places[demand][0] = purchase.places[demand][1]), "twice");
+                    }
+                    if !right.places[demand].is_empty() {
+                        prop_assert!(with(&|purchase| { purchase.places[demand].pop(); }), "missing");
+                    }
+                }
+                // A bound above what is possible stands with no argument at all.
+                let lowered = (0..right.cost).find(|cost| cheaper_exists(&wish, &demands, &mut Vec::new(), cost + 1));
+                if let Some(optimum) = lowered.or((right.cost > 0).then_some(right.cost)) {
+                    for argument in [Argument::Count, Argument::Sum, Argument::Places, Argument::L2, Argument::Dual] {
+                        for factor in [0, 1, 3] {
+                            let inflated = |purchase: &mut Purchase| {
+                                purchase.bound.argument = argument;
+                                purchase.bound.cost = optimum + 1;
+                                purchase.bound.weights.iter_mut().for_each(|entry| entry.1 *= factor);
+                            };
+                            prop_assert!(with(&inflated), "{argument:?}");
+                        }
+                    }
+                }
+                if let Some((first, _)) = right.bound.weights.first().copied() {
+                    prop_assert!(with(&|purchase| purchase.bound.weights.push((first, 1))), "weights twice");
+                }
+                // Fewer hosts: those that are used are missing, or the optimum was not one.
+                for size in 0..sizes.len() {
+                    let fewer = |purchase: &mut Purchase| {
+                        if purchase.hosts[size] > 0 {
+                            purchase.hosts[size] -= 1;
+                            purchase.cost -= u64::from(sizes[size].cost.get());
+                        }
+                    };
+                    prop_assert!(right.hosts[size] == 0 || !right.proved() || with(&fewer), "fewer");
+                }
+            }
+            Err(Impossible { demand, instances, places }) => {
+                prop_assert!(rejected(Err(Impossible { demand: demand + 100, instances, places })), "demand");
+                prop_assert!(rejected(Err(Impossible { demand, instances: instances + 1, places })), "instances");
+                prop_assert!(rejected(Err(Impossible { demand, instances, places: places + 1 })), "places");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_argument_proves_something() {
+    let (layout, racks) = (Layout::default(), NonZeroU32::new(4).unwrap());
+    let prove = |demands: &[(u64, u16)], sizes: &[(u64, u32, u32)]| -> Purchase {
+        let demands: Vec<Demand> = demands
+            .iter()
+            .map(|(booked, instances)| Demand {
+                booked: mib(*booked),
+                instances: *instances,
+                ..Demand::default()
+            })
+            .collect();
+        let sizes: Vec<HostSize> = sizes.iter().copied().map(size).collect();
+        let wish = Wish { demands: &demands, sizes: &sizes, racks, layout: &layout };
+        let answer = buy(&wish, 1_000_000);
+        assert_eq!(buy::verify(&wish, &answer, ENOUGH), Ok(()));
+        let purchase = answer.unwrap();
+        assert!(purchase.proved(), "{purchase:?}");
+        purchase
+    };
+    assert_eq!(prove(&[(10, 5)], &[(100, 9, 3)]).bound.argument, Argument::Count);
+    assert_eq!(prove(&[(50, 1); 8], &[(100, 9, 3)]).bound.argument, Argument::Sum);
+    let nine: Vec<(u64, u16)> = (1..10).map(|booked| (booked, 1)).collect();
+    assert_eq!(prove(&nine, &[(100, 3, 3)]).bound.argument, Argument::Places);
+    // None of 40 fits beside 61 of 100.
+    let large = prove(&[&[(61, 1); 7][..], &[(40, 1), (38, 1)]].concat(), &[(100, 9, 3)]);
+    assert_eq!((large.cost, large.bound.argument), (24, Argument::L2));
+    // Only one host can be filled.
+    let mixed = prove(&[&[(40, 1); 10][..], &[(30, 1); 2]].concat(), &[(100, 9, 3)]);
+    assert_eq!((mixed.cost, mixed.bound.argument), (18, Argument::Dual));
 }

@@ -88,15 +88,19 @@ impl Bounds {
 pub(super) fn bounds(wish: &Wish<'_>, work: u64) -> Bounds {
     let kinds = kinds(wish.demands);
     let spreads = spreads(wish);
-    let mut candidates = vec![(Argument::Sum, kinds.iter().map(|kind| kind.booked).collect::<Vec<u64>>())];
+    // The simplest first: another argument has to prove more.
+    let mut candidates = vec![(Argument::Count, vec![0; kinds.len()])];
+    candidates.push((Argument::Sum, kinds.iter().map(|kind| kind.booked).collect()));
     candidates.push((Argument::Places, vec![1; kinds.len()]));
     if kinds.len() <= L2_KINDS {
         candidates.extend(l2(&kinds, wish.sizes).into_iter().map(|weights| (Argument::L2, weights)));
     }
     candidates.extend(column::prices(&kinds, wish.sizes, work).map(|weights| (Argument::Dual, weights)));
 
-    let mut best: Option<(Bound, Cover)> = None;
-    let mut sum_cover = None;
+    let nothing = Cover { needed: 0, values: vec![0; wish.sizes.len()], count: 0, counted: Vec::new() };
+    let none = Bound { cost: 0, argument: Argument::Sum, weights: Vec::new(), spread: None };
+    let mut bounds = Bounds { best: none, best_cover: nothing.clone(), sum_cover: nothing };
+    let mut by_sum = 0;
     for (argument, weights) in candidates {
         let Some((needed, values)) = weigh(wish, &kinds, &weights) else {
             continue;
@@ -104,24 +108,16 @@ pub(super) fn bounds(wish: &Wish<'_>, work: u64) -> Bounds {
         for (spread, count, counted) in &spreads {
             let cover = Cover { needed, values: values.clone(), count: *count, counted: counted.clone() };
             let cost = cover.least_cost(wish.sizes);
-            if argument == Argument::Sum
-                && sum_cover.as_ref().is_none_or(|(most, _): &(u64, Cover)| cost > *most)
-            {
-                sum_cover = Some((cost, cover.clone()));
+            if argument == Argument::Sum && cost > by_sum {
+                (by_sum, bounds.sum_cover) = (cost, cover.clone());
             }
-            if best.as_ref().is_none_or(|(best, _)| cost > best.cost) {
-                let alone = Cover { needed: 0, ..cover.clone() };
-                let count_only = spread.is_some() && alone.least_cost(wish.sizes) == cost;
-                let weights = if count_only { Vec::new() } else { listed(&kinds, &weights) };
-                let argument = if count_only { Argument::Count } else { argument };
-                best = Some((Bound { cost, argument, weights, spread: *spread }, cover));
+            if cost > bounds.best.cost {
+                bounds.best = Bound { cost, argument, weights: listed(&kinds, &weights), spread: *spread };
+                bounds.best_cover = cover;
             }
         }
     }
-    let nothing = Cover { needed: 0, values: vec![0; wish.sizes.len()], count: 0, counted: Vec::new() };
-    let none = Bound { cost: 0, argument: Argument::Sum, weights: Vec::new(), spread: None };
-    let (best, best_cover) = best.unwrap_or((none, nothing.clone()));
-    Bounds { best, best_cover, sum_cover: sum_cover.map_or(nothing, |(_, cover)| cover) }
+    bounds
 }
 
 fn listed(kinds: &[Kind], weights: &[u64]) -> Vec<(Mib, u64)> {
