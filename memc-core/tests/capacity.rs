@@ -4,11 +4,15 @@
 
 use std::num::NonZeroU32;
 
-use memc_core::model::{HostId, Mib, Rack};
+use memc_core::model::{CacheId, HostId, InstanceId, Mib, Overhead, Rack, Timestamp};
 use memc_core::placement::capacity::Demand;
 use memc_core::placement::capacity::buy::{self, Argument, HostSize, Impossible, Purchase, Wish, buy};
 use memc_core::placement::capacity::fit::{self, Fit, Obstacle, fit};
-use memc_core::placement::{Layout, LayoutHost};
+use memc_core::placement::capacity::fragmentation::fragmentation;
+use memc_core::placement::capacity::growth::grow;
+use memc_core::placement::capacity::loss::{self, Domain, Each, lose, survive};
+use memc_core::placement::capacity::trend::{Trend, until_full};
+use memc_core::placement::{Layout, LayoutCache, LayoutHost, LayoutInstance};
 use proptest::prelude::*;
 
 /// More work than any case here takes.
@@ -415,4 +419,234 @@ fn each_argument_proves_something() {
     // Only one host can be filled.
     let mixed = prove(&[&[(40, 1); 10][..], &[(30, 1); 2]].concat(), &[(100, 9, 3)]);
     assert_eq!((mixed.cost, mixed.bound.argument), (18, Argument::Dual));
+}
+
+prop_compose! {
+    /// A cluster with instances; bookings may be above the limit and above the memory.
+    fn cluster(most: usize)(
+        hosts in prop::collection::vec((0..40u64, 0..12u64, 0..4u32, 0..3u8, prop::bool::weighted(0.8)), 1..=most),
+        caches in prop::collection::vec((1..12u64, prop::option::weighted(0.4, 1..3u16)), 1..6),
+        instances in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(),
+                                            0..4u64, prop::bool::weighted(0.9)), 0..10),
+    ) -> Layout {
+        let mut layout = Layout::default();
+        for (at, (memory, kept, ports, in_rack, open)) in hosts.into_iter().enumerate() {
+            let limit = mib(memory.saturating_sub(kept));
+            let id = HostId::new(at as u64);
+            let rack = rack(in_rack);
+            layout.hosts.push(LayoutHost { id, rack, memory: mib(memory), limit, booked: Mib::ZERO, ports, open });
+        }
+        layout.caches = caches.iter().enumerate()
+            .map(|(at, (_, max_per_rack))| LayoutCache { id: CacheId::new(at as u64), max_per_rack: *max_per_rack })
+            .collect();
+        for (at, (host, cache, shrinking, movable)) in instances.into_iter().enumerate() {
+            let (host, cache) = (host.index(layout.hosts.len()) as u32, cache.index(caches.len()) as u32);
+            if layout.instances.iter().any(|other| other.host == host && other.cache == cache) {
+                continue;
+            }
+            let rebooked = mib(caches[cache as usize].0);
+            let booked = rebooked.plus(mib(shrinking));
+            layout.hosts[host as usize].booked = layout.hosts[host as usize].booked.plus(booked);
+            let id = InstanceId::new(at as u64);
+            layout.instances.push(LayoutInstance { id, cache, host, memory: rebooked, booked, rebooked, movable });
+        }
+        layout
+    }
+}
+
+/// What has to be placed again and where, read off the definition.
+fn orphans(layout: &Layout, lost: &dyn Fn(&LayoutHost) -> bool) -> (Layout, Vec<Demand>) {
+    let is_lost = |instance: &&LayoutInstance| lost(&layout.hosts[instance.host as usize]);
+    let of_cache =
+        |cache: usize| layout.instances.iter().filter(move |instance| instance.cache as usize == cache);
+    let demands = layout.caches.iter().enumerate().map(|(at, cache)| {
+        let gone: Vec<_> = of_cache(at).filter(is_lost).filter(|instance| instance.movable).collect();
+        Demand {
+            booked: gone.iter().map(|instance| instance.rebooked).max().unwrap_or_default(),
+            instances: gone.len() as u16,
+            max_per_rack: cache.max_per_rack,
+            beside: of_cache(at)
+                .filter(|instance| !is_lost(instance))
+                .map(|instance| instance.host)
+                .collect(),
+        }
+    });
+    let demands = demands.filter(|demand| demand.instances > 0).collect();
+    let mut rest = layout.clone();
+    rest.hosts.iter_mut().for_each(|host| host.open &= !lost(host));
+    (rest, demands)
+}
+
+fn needed(demands: &[Demand]) -> Mib {
+    demands.iter().map(|demand| demand.booked.times(demand.instances.into())).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn losses_agree_with_brute_force(layout in cluster(6)) {
+        let hosts: Vec<Domain> = layout.hosts.iter().map(|host| Domain::Host(host.id)).collect();
+        let mut racks: Vec<Domain> = layout.hosts.iter().map(|host| Domain::Rack(host.rack.clone())).collect();
+        racks.sort();
+        racks.dedup();
+        for (each, domains) in [(Each::Host, hosts), (Each::Rack, racks)] {
+            let survival = survive(&layout, each, ENOUGH);
+            prop_assert_eq!(survival.checked, domains.len());
+            prop_assert!(!survival.to_string().is_empty());
+            let mut tightest = None;
+            let mut short = 0;
+            for domain in domains {
+                let lost = |host: &LayoutHost| match &domain {
+                    Domain::Host(id) => host.id == *id,
+                    Domain::Rack(rack) => host.rack == *rack,
+                };
+                let (rest, demands) = orphans(&layout, &lost);
+                let fits = fits_by_brute_force(&rest, &demands);
+                let loss = lose(&layout, &domain, ENOUGH);
+                prop_assert_eq!(&loss::without(&layout, &domain), &rest);
+                let asked: Vec<Demand> = loss.caches.iter().map(|(_, demand)| demand.clone()).collect();
+                prop_assert_eq!(&asked, &demands);
+                prop_assert_eq!(matches!(loss.fit, Fit::Placed(_)), fits);
+                prop_assert_eq!(fit::verify(&rest, &demands, &loss.fit, ENOUGH), Ok(()));
+                prop_assert_eq!(loss.needed, needed(&demands));
+                prop_assert_eq!(loss.left_over.is_empty(), fits);
+                let shortfall = survival.shortfalls.iter().find(|shortfall| shortfall.domain == domain);
+                prop_assert_eq!(shortfall.is_none(), fits);
+                if let Some(shortfall) = shortfall {
+                    short += 1;
+                    let left: u32 = loss.left_over.iter().map(|(_, instances)| instances).sum();
+                    prop_assert!(shortfall.proved);
+                    prop_assert_eq!((shortfall.instances, shortfall.missing), (left, loss.missing));
+                    // What is left over is missing: without it the rest fits.
+                    let fitting: Vec<Demand> = loss.caches.iter().map(|(cache, demand)| {
+                        let over = loss.left_over.iter().find(|(over, _)| over == cache).map_or(0, |(_, over)| *over);
+                        Demand { instances: demand.instances - over as u16, ..demand.clone() }
+                    }).collect();
+                    prop_assert!(fits_by_brute_force(&rest, &fitting));
+                    prop_assert_eq!(loss.missing, Mib::new(needed(&demands).get() - needed(&fitting).get()).unwrap());
+                } else {
+                    let room: Mib = rest.hosts.iter().filter(|host| host.ports > 0).map(LayoutHost::room).sum();
+                    let left = room.minus(needed(&demands));
+                    tightest = Some(tightest.map_or(left, |least: Mib| least.min(left)));
+                }
+            }
+            prop_assert_eq!(survival.shortfalls.len(), short);
+            prop_assert_eq!(survival.survives(), short == 0);
+            prop_assert_eq!(survival.tightest.map(|margin| margin.left), tightest);
+            prop_assert!(survival.shortfalls.is_sorted_by_key(|shortfall| std::cmp::Reverse(shortfall.missing)));
+        }
+    }
+
+    #[test]
+    fn growth_agrees_with_a_sum_by_host(layout in cluster(6), percent in 0..200u32) {
+        let overhead = Overhead { percent: 20, base_mib: 1, floor_mib: 0, connections: 0, connection_kib: 0 };
+        let growth = grow(&layout, percent, |memory| overhead.booking(memory));
+        let mut missing = 0;
+        for (at, host) in layout.hosts.iter().enumerate() {
+            let after: u64 = layout.instances.iter().filter(|instance| instance.host as usize == at).map(|instance| {
+                let memory = (instance.memory.get() * u64::from(100 + percent)).div_ceil(100);
+                (memory + (memory * 20).div_ceil(100) + 1).max(instance.booked.get())
+            }).sum();
+            let short = after.saturating_sub(host.memory.get());
+            let stated = growth.short.iter().find(|(id, _)| *id == host.id).map_or(0, |(_, short)| short.get());
+            prop_assert_eq!(stated, short);
+            missing += short;
+        }
+        prop_assert_eq!(growth.missing, mib(missing));
+        for (at, cache) in layout.caches.iter().enumerate() {
+            let concerned = layout.instances.iter().any(|instance| instance.cache as usize == at
+                && growth.short.iter().any(|(host, _)| *host == layout.hosts[instance.host as usize].id));
+            prop_assert_eq!(growth.caches.contains(&cache.id), concerned);
+        }
+        prop_assert!(!growth.to_string().is_empty());
+    }
+
+    #[test]
+    fn fragmentation_agrees_with_trying_every_size(layout in cluster(8), smallest in 1..6u64) {
+        let found = fragmentation(&layout, mib(smallest));
+        prop_assert_eq!(found.free, found.usable.plus(found.stranded.total()));
+        prop_assert_eq!(found.free, layout.hosts.iter().map(|host| host.memory.minus(host.booked)).sum());
+        let hosts_for = |booked: u64| layout.hosts.iter()
+            .filter(|host| host.open && host.ports > 0 && host.booked.plus(mib(booked)) <= host.limit).count();
+        for (instances, largest) in found.largest {
+            // By trying every size: the largest that enough hosts can take, if the smallest one can be had.
+            let tried = (smallest..=40).rev().find(|booked| hosts_for(*booked) >= instances).unwrap_or(0);
+            prop_assert_eq!(largest, mib(tried));
+        }
+        // One more of the smallest on every host, one MiB at a time where it can be had.
+        let usable: u64 = layout.hosts.iter().map(|host| {
+            let can = |booked: &u64| host.open && host.ports > 0 && host.booked.plus(mib(*booked)) <= host.limit;
+            (smallest..=40).filter(can).max().unwrap_or(0)
+        }).sum();
+        prop_assert_eq!(found.usable, mib(usable));
+        let closed = layout.hosts.iter().filter(|host| !host.open).map(|host| host.memory.minus(host.booked)).sum();
+        prop_assert_eq!(found.stranded.closed, closed);
+        let portless: Mib = layout.hosts.iter().filter(|host| host.ports == 0).map(LayoutHost::room).sum();
+        prop_assert_eq!(found.stranded.no_port, portless);
+        // As many of the typical size as can be put there one after the other.
+        let more: u64 = layout.hosts.iter().map(|host| {
+            let mut booked = host.booked;
+            let mut more = 0;
+            while host.open && more < host.ports && booked.plus(found.typical) <= host.limit
+                && host.room() >= mib(smallest) {
+                booked = booked.plus(found.typical);
+                more += 1;
+            }
+            u64::from(more)
+        }).sum();
+        prop_assert_eq!(found.more_typical, more);
+        prop_assert!(!found.to_string().is_empty());
+    }
+
+    /// A straight line gives its own date, also when a quarter of its points are far off.
+    #[test]
+    fn a_trend_stays_on_its_line(daily in 1..500u64, start in 0..5_000u64, days in 12..90u64,
+                                 odd in prop::collection::vec((0..90u64, 0..1_000_000u64), 0..20)) {
+        const DAY: u64 = 86_400_000;
+        let mut booked: Vec<u64> = (0..=days).map(|day| start + daily * day).collect();
+        for (day, wrong) in odd.into_iter().filter(|(day, _)| *day <= days).take(days as usize / 5) {
+            booked[day as usize] = wrong;
+        }
+        let history: Vec<_> = booked.iter().enumerate()
+            .map(|(day, booked)| (Timestamp::from_millis(1_700_000_000_000 + day as u64 * DAY), mib(*booked))).collect();
+        let full = start + daily * (days + 100);
+        let Trend::Full { months, monthly } = until_full(&history, mib(full)) else {
+            return Err(TestCaseError::fail("no date"));
+        };
+        // A hundred days from the last point, with a tenth for the points that are off.
+        prop_assert!((months * 365.25 / 12.0 - 100.0).abs() < 45.0, "{months}");
+        prop_assert!((monthly / (daily as f64 * 365.25 / 12.0) - 1.0).abs() < 0.35, "{monthly}");
+        let mut backwards = history.clone();
+        backwards.reverse();
+        prop_assert_eq!(until_full(&backwards, mib(full)), until_full(&history, mib(full)));
+    }
+}
+
+#[test]
+fn a_trend_needs_history_and_growth() {
+    let points = |booked: &[u64], step: u64| -> Vec<(Timestamp, Mib)> {
+        booked
+            .iter()
+            .enumerate()
+            .map(|(at, booked)| (Timestamp::from_millis(at as u64 * step), mib(*booked)))
+            .collect()
+    };
+    const WEEK: u64 = 7 * 86_400_000;
+    assert_eq!(until_full(&[], mib(10)), Trend::TooLittleHistory);
+    assert_eq!(until_full(&points(&[1, 2], WEEK), mib(10)), Trend::TooLittleHistory);
+    assert_eq!(until_full(&points(&[1, 2, 3], WEEK / 3), mib(10)), Trend::TooLittleHistory);
+    assert!(matches!(until_full(&points(&[5, 5, 5], WEEK), mib(10)), Trend::NotGrowing { .. }));
+    assert!(matches!(until_full(&points(&[7, 6, 5], WEEK), mib(10)), Trend::NotGrowing { .. }));
+    assert!(matches!(until_full(&points(&[8, 9, 10], WEEK), mib(10)), Trend::Full { months: 0.0, .. }));
+    // 1 MiB a week, 3 to go.
+    let Trend::Full { months, .. } = until_full(&points(&[5, 6, 7], WEEK), mib(10)) else {
+        panic!("no date")
+    };
+    assert!((months - 21.0 * 12.0 / 365.25).abs() < 1e-9);
+    // One cache that came and went: least squares would see growth, and then a fall.
+    let spike = points(&[10, 11, 12, 900, 14, 15, 16, 17], WEEK);
+    let Trend::Full { months, .. } = until_full(&spike, mib(27)) else { panic!("no date") };
+    assert!((months - 70.0 * 12.0 / 365.25).abs() < 0.2, "{months}");
+    assert!(until_full(&spike, mib(27)).to_string().contains("full in 2.3 months"));
 }

@@ -13,7 +13,11 @@
 mod bins;
 pub mod buy;
 pub mod fit;
+pub mod fragmentation;
+pub mod growth;
+pub mod loss;
 mod racks;
+pub mod trend;
 
 use crate::model::Mib;
 
