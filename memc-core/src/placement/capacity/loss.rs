@@ -116,13 +116,9 @@ pub fn lose(layout: &Layout, domain: &Domain, work: u64) -> Loss {
             *unplaced.entry(item.spread).or_default() += 1;
             missing = missing.plus(Mib::capped(item.booked));
         }
-        left_over = unplaced.into_iter().map(|(at, count)| (caches[at as usize].0, count)).collect();
-        left_over.sort_unstable();
+        left_over = unplaced.into_iter().map(|(at, count)| (id(caches[at as usize].0), count)).collect();
     }
-    let id = |(cache, demand): (u32, Demand)| (layout.caches[cache as usize].id, demand);
-    let left_over =
-        left_over.into_iter().map(|(cache, count)| (layout.caches[cache as usize].id, count)).collect();
-    let caches = caches.into_iter().map(id).collect();
+    let caches = caches.into_iter().map(|(cache, demand)| (id(cache), demand)).collect();
     Loss { domain: domain.clone(), caches, needed, fit, left_over, missing }
 }
 
