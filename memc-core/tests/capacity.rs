@@ -370,11 +370,11 @@ proptest! {
                     prop_assert!(with(&|purchase| purchase.bound.weights.push((first, 1))), "weights twice");
                 }
                 // Fewer hosts: those that are used are missing, or the optimum was not one.
-                for size in 0..sizes.len() {
+                for (size, offer) in sizes.iter().enumerate() {
                     let fewer = |purchase: &mut Purchase| {
                         if purchase.hosts[size] > 0 {
                             purchase.hosts[size] -= 1;
-                            purchase.cost -= u64::from(sizes[size].cost.get());
+                            purchase.cost -= u64::from(offer.cost.get());
                         }
                     };
                     prop_assert!(right.hosts[size] == 0 || !right.proved() || with(&fewer), "fewer");
@@ -614,7 +614,7 @@ proptest! {
         let Trend::Full { months, monthly } = until_full(&history, mib(full)) else {
             return Err(TestCaseError::fail("no date"));
         };
-        // A hundred days from the last point, with a tenth for the points that are off.
+        // A hundred days from the last point, but for the points that are off.
         prop_assert!((months * 365.25 / 12.0 - 100.0).abs() < 45.0, "{months}");
         prop_assert!((monthly / (daily as f64 * 365.25 / 12.0) - 1.0).abs() < 0.35, "{monthly}");
         let mut backwards = history.clone();

@@ -243,3 +243,58 @@ impl Search<'_> {
         (item as u32, hosts.into_iter().flatten().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::super::super::{Layout, LayoutHost};
+    use super::super::verify::{placeable, placed, sites};
+    use super::*;
+    use crate::model::{HostId, Mib, Rack};
+
+    type Host = (u64, u32, u8);
+    type Asked = (u64, u16, Option<u16>, Vec<u32>);
+
+    fn layout(hosts: &[Host]) -> Layout {
+        let host = |(at, (room, ports, rack)): (usize, &Host)| LayoutHost {
+            id: HostId::new(at as u64),
+            rack: Rack::new(&format!("r{rack}")).ok(),
+            memory: Mib::capped(*room),
+            limit: Mib::capped(*room),
+            booked: Mib::ZERO,
+            ports: *ports,
+            open: true,
+        };
+        Layout { hosts: hosts.iter().enumerate().map(host).collect(), ..Layout::default() }
+    }
+
+    fn demand((booked, instances, max_per_rack, beside): Asked) -> Demand {
+        Demand { booked: Mib::capped(booked), instances, max_per_rack, beside }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        /// Nothing goes before it here. Few different rooms, so that hosts are alike and states come again.
+        #[test]
+        fn the_search_alone_agrees_with_every_reachable_state(
+            hosts in prop::collection::vec((prop::sample::select(vec![6u64, 9, 10]), 1..4u32, 0..3u8), 1..6),
+            demands in prop::collection::vec(
+                (1..7u64, 0..4u16, prop::option::weighted(0.3, 1..3u16), prop::collection::vec(0..5u32, 0..2)), 1..6),
+        ) {
+            let layout = layout(&hosts);
+            let demands: Vec<Demand> = demands.into_iter().map(demand).collect();
+            let limited = demands.iter().any(|demand| demand.max_per_rack.is_some());
+            let bins = Bins::of(&layout, limited);
+            let spreads = bins.spreads(&demands);
+            match search(&bins, &demands, &spreads, 10_000_000) {
+                Outcome::Found(places) => prop_assert_eq!(placed(&sites(&layout), &demands, &places), Ok(())),
+                outcome => {
+                    prop_assert!(matches!(outcome, Outcome::None { .. }), "undecided");
+                    prop_assert_eq!(placeable(&layout.hosts, &demands, 10_000_000), Ok(false));
+                }
+            }
+        }
+    }
+}

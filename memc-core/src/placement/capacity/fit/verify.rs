@@ -195,7 +195,7 @@ fn rest(mut rooms: Vec<u64>, demands: &[Demand], at_least: Mib) -> Result<(u64, 
 
 /// Whether all demands can be placed, by visiting hosts rack by rack and keeping every reachable state: what is left
 /// of each demand, and how much of it is in the rack.
-fn placeable(hosts: &[LayoutHost], demands: &[Demand], work: u64) -> Result<bool, Flaw> {
+pub(super) fn placeable(hosts: &[LayoutHost], demands: &[Demand], work: u64) -> Result<bool, Flaw> {
     let mut in_order: Vec<usize> = (0..hosts.len()).collect();
     in_order.sort_by_key(|at| (&hosts[*at].rack, *at));
     let already_in = |rack: &Option<Rack>| -> Vec<u64> {
