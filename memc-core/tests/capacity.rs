@@ -355,7 +355,8 @@ proptest! {
                 // A bound above what is possible stands with no argument at all.
                 let lowered = (0..right.cost).find(|cost| cheaper_exists(&wish, &demands, &mut Vec::new(), cost + 1));
                 if let Some(optimum) = lowered.or((right.cost > 0).then_some(right.cost)) {
-                    for argument in [Argument::Count, Argument::Sum, Argument::Places, Argument::L2, Argument::Dual] {
+                    for argument in [Argument::Count, Argument::Sum, Argument::Places, Argument::L2, Argument::Dual,
+                                     Argument::Spread] {
                         for factor in [0, 1, 3] {
                             let inflated = |purchase: &mut Purchase| {
                                 purchase.bound.argument = argument;
@@ -416,6 +417,9 @@ fn each_argument_proves_something() {
     // None of 40 fits beside 61 of 100.
     let large = prove(&[&[(61, 1); 7][..], &[(40, 1), (38, 1)]].concat(), &[(100, 9, 3)]);
     assert_eq!((large.cost, large.bound.argument), (24, Argument::L2));
+    // Small hosts get their part of the wide ones, 19 and 29, which they do not hold.
+    let wide = prove(&[(19, 4), (9, 1), (10, 2), (29, 3)], &[(48, 9, 4), (30, 9, 3)]);
+    assert_eq!((wide.cost, wide.bound.argument), (18, Argument::Spread));
     // Only one host can be filled.
     let mixed = prove(&[&[(40, 1); 10][..], &[(30, 1); 2]].concat(), &[(100, 9, 3)]);
     assert_eq!((mixed.cost, mixed.bound.argument), (18, Argument::Dual));

@@ -13,6 +13,8 @@ use crate::model::Mib;
 const EXACT: usize = 64;
 /// Up to this many kinds, L2 is tried.
 const L2_KINDS: usize = 1_000;
+/// Sets of hosts that are looked at one by one, at most.
+const SETS: u64 = 200_000;
 /// Thresholds tried for L2, for each size of host.
 const THRESHOLDS: usize = 8;
 /// Steps for the heaviest set of instances of one host.
@@ -52,13 +54,14 @@ impl Bounds {
         [&self.best_cover, &self.sum_cover, &any].map(|cover| Mixes::new(cover, wish.sizes)).into()
     }
 
-    /// Sets of hosts that cost from `least` to less than `below` and are not ruled out by weight: the cheapest first,
-    /// then those with the most memory. None where there would be too many to look at.
-    pub(super) fn sets(&self, wish: &Wish<'_>, least: u64, below: u64, most: usize) -> Vec<Vec<u32>> {
+    /// Every set of hosts that costs less than `below` and is not ruled out: the cheapest first, then those with the
+    /// most memory. `None` where there would be too many to look at.
+    pub(super) fn sets(&self, wish: &Wish<'_>, below: u64) -> Option<Vec<Vec<u32>>> {
         let costs: Vec<u64> = wish.sizes.iter().map(|size| size.cost.get().into()).collect();
+        let spread = Spreading::new(wish);
         let number = costs.iter().fold(1u64, |all, cost| all.saturating_mul(below / cost + 1));
-        if least >= below || number > 200_000 {
-            return Vec::new();
+        if number > SETS || number.saturating_mul(spread.widest() as u64) > SETS * 64 {
+            return None;
         }
         let mut sets: Vec<(u64, Vec<u32>)> = vec![(0, Vec::new())];
         for cost in &costs {
@@ -72,14 +75,61 @@ impl Bounds {
             };
             sets = sets.iter().flat_map(more).collect();
         }
-        sets.retain(|(spent, hosts)| {
-            *spent >= least && self.best_cover.covered_by(hosts) && self.sum_cover.covered_by(hosts)
-        });
+        sets.retain(|(_, hosts)| self.best_cover.covered_by(hosts) && spread.allows(hosts));
         let memory = |hosts: &[u32]| -> u64 {
             wish.sizes.iter().zip(hosts).map(|(size, count)| size.limit.get() * u64::from(*count)).sum()
         };
         sets.sort_by_cached_key(|(spent, hosts)| (*spent, u64::MAX - memory(hosts), hosts.clone()));
-        sets.into_iter().map(|(_, hosts)| hosts).take(most).collect()
+        Some(sets.into_iter().map(|(_, hosts)| hosts).collect())
+    }
+}
+
+/// What caches on many hosts bring to some of the hosts, wherever they go: all but as many of their instances as there
+/// are other hosts. After Gale and Ryser's condition for matrices of zeros and ones (1957).
+struct Spreading {
+    /// Limits of the sizes with their positions, ascending.
+    limits: Vec<(u64, usize)>,
+    /// Hosts there that take instances.
+    there: usize,
+    /// What all demands bring at least to hosts beside which there are so many others, MiB; then nothing.
+    brought: Vec<u128>,
+}
+
+impl Spreading {
+    fn new(wish: &Wish<'_>) -> Self {
+        let mut limits: Vec<(u64, usize)> =
+            wish.sizes.iter().enumerate().map(|(at, size)| (size.limit.get(), at)).collect();
+        limits.sort_unstable();
+        let there = wish.layout.hosts.iter().filter(|host| host.open && host.ports > 0).count();
+        let widest = wish.demands.iter().map(|demand| usize::from(demand.instances)).max().unwrap_or(0);
+        // What one instance of each demand with more than so many books; from the most on, added up twice.
+        let mut brought = vec![0u128; widest + 1];
+        for demand in wish.demands.iter().filter(|demand| demand.instances > 0) {
+            brought[usize::from(demand.instances) - 1] += u128::from(demand.booked.get());
+        }
+        for _ in 0..2 {
+            for at in (0..widest).rev() {
+                brought[at] += brought[at + 1];
+            }
+        }
+        Spreading { limits, there, brought }
+    }
+
+    fn widest(&self) -> usize {
+        self.brought.len()
+    }
+
+    /// Whether the smallest of the hosts, any number of them, hold what comes to them.
+    fn allows(&self, hosts: &[u32]) -> bool {
+        let mut others = self.there + hosts.iter().map(|count| *count as usize).sum::<usize>();
+        let mut room = 0u128;
+        self.limits.iter().all(|(limit, size)| {
+            (0..hosts[*size]).all(|_| {
+                others -= 1;
+                room += u128::from(*limit);
+                self.brought.get(others).is_none_or(|brought| *brought <= room)
+            })
+        })
     }
 }
 

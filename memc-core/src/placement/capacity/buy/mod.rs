@@ -23,7 +23,7 @@ const ROUNDS: usize = 2;
 /// Up to this many instances, best fit that fails is followed by a search.
 const SEARCHED: u64 = 400;
 /// The most sets of hosts that are tried one by one below the best price found.
-const SETS: usize = 2_000;
+const TRIED: usize = 2_000;
 
 /// A kind of host that can be bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,11 @@ pub enum Argument {
     Places,
     /// The function of the bound L2 (Martello and Toth, 1990): large instances weigh a whole host, small ones nothing.
     L2,
+    /// The weights go with a look at every cheaper set of hosts: where they and `spread` do not rule a set out, caches
+    /// on many hosts do. Of k instances at least k - m are on some hosts where there are m others; the smallest new
+    /// hosts of the set, some number of them, do not have the memory for what all demands bring to them in this way
+    /// (after the condition of Gale and of Ryser, 1957, for matrices of zeros and ones).
+    Spread,
     /// Dual prices of the linear relaxation over whole hosts (Gilmore and Gomory, 1961), as integers.
     Dual,
 }
@@ -136,6 +141,7 @@ impl fmt::Display for Argument {
             Argument::Count => "the number of hosts that one cache needs",
             Argument::Sum => "the memory of all instances together",
             Argument::Places => "the number of instances that fit on a host",
+            Argument::Spread => "caches on so many hosts that small ones do not hold their part",
             Argument::L2 => "instances so large that they do not share a host",
             Argument::Dual => "which instances fit together on a host",
         })
@@ -188,7 +194,7 @@ pub fn buy(wish: &Wish<'_>, work: u64) -> Result<Purchase, Impossible> {
     let mut shop = Shop::new(wish, work);
     let bounds = bound::bounds(wish, work / 4);
     let mixes: Vec<Mixes> = bounds.mixes(wish);
-    let bound = bounds.best.clone();
+    let mut bound = bounds.best.clone();
 
     // A price at which it can be done, in growing steps above the bound; then the least such price by bisection.
     let mut too_low = None;
@@ -212,12 +218,20 @@ pub fn buy(wish: &Wish<'_>, work: u64) -> Result<Purchase, Impossible> {
             _ => too_low = Some(middle),
         }
     }
-    for hosts in bounds.sets(wish, bound.cost, best.cost, SETS) {
-        if shop.work == 0 || shop.cost(&hosts) >= best.cost {
-            break;
+    if bound.cost < best.cost
+        && let Some(sets) = bounds.sets(wish, best.cost)
+    {
+        let least = sets.first().map_or(best.cost, |hosts| shop.cost(hosts));
+        if least > bound.cost {
+            bound = Bound { cost: least, argument: Argument::Spread, ..bound };
         }
-        if let Some(found) = shop.pack(&hosts) {
-            best = found;
+        for hosts in sets.iter().take(TRIED) {
+            if shop.work == 0 || shop.cost(hosts) >= best.cost {
+                break;
+            }
+            if let Some(found) = shop.pack(hosts) {
+                best = found;
+            }
         }
     }
     Ok(Purchase { hosts: best.hosts, cost: best.cost, places: best.places, bound })

@@ -92,7 +92,7 @@ fn bounded(wish: &Wish<'_>, bound: &Bound, work: u64) -> Result<(), Flaw> {
         Argument::Count => false,
         Argument::Sum => *weight == booked.get(),
         Argument::Places => *weight == 1,
-        Argument::L2 | Argument::Dual => true,
+        Argument::L2 | Argument::Dual | Argument::Spread => true,
     });
     if !one_each || !as_named || (bound.argument == Argument::Count && bound.spread.is_none()) {
         return Err(Flaw::NoProof);
@@ -129,23 +129,93 @@ fn bounded(wish: &Wish<'_>, bound: &Bound, work: u64) -> Result<(), Flaw> {
     let needed = needed.min(u64::MAX.into());
     let mut most: Vec<u128> =
         wish.sizes.iter().map(|size| estimate(&groups, size.limit.get(), size.ports)).collect();
-    let least = |most: &[u128]| least_cost(wish.sizes, needed, most, count, &counted, bound.cost);
-    let mut found = least(&most);
+    let stated = bound.cost;
+    let least = |most: &[u128]| match bound.argument {
+        Argument::Spread => cheapest_spread(wish, needed, most, count, &counted, stated, work),
+        _ => Ok(least_cost(wish.sizes, needed, most, count, &counted, stated)),
+    };
+    let mut found = least(&most)?;
     // First as if all instances of a weight booked what the smallest of them does: that holds no less.
     for groups in [merged(&groups), groups] {
-        if found >= bound.cost {
+        if found >= stated {
             break;
         }
         for (most, size) in most.iter_mut().zip(wish.sizes) {
             let exact = heaviest(&groups, size.limit.get(), size.ports, work);
             *most = exact.map_or(*most, |exact| exact.min(*most));
         }
-        found = least(&most);
+        found = least(&most)?;
     }
-    if found < bound.cost {
-        return Err(Flaw::Number { what: "the bound", stated: bound.cost, found });
+    if found < stated {
+        return Err(Flaw::Number { what: "the bound", stated, found });
     }
     Ok(())
+}
+
+/// The cost of a set of hosts cheaper than `enough` that neither weight, nor number, nor the spread of caches rules
+/// out; `enough` if there is none. Looks at every set.
+fn cheapest_spread(
+    wish: &Wish<'_>,
+    needed: u128,
+    values: &[u128],
+    count: u64,
+    counted: &[bool],
+    enough: u64,
+    work: u64,
+) -> Result<u64, Flaw> {
+    // Memory that one instance of each demand books, by the number of instances.
+    let mut by_number: BTreeMap<u64, u128> = BTreeMap::new();
+    for demand in wish.demands {
+        *by_number.entry(demand.instances.into()).or_default() += u128::from(demand.booked.get());
+    }
+    let there = sites(wish.layout).iter().filter(|host| host.open && host.ports > 0).count() as u64;
+    let mut small_first: Vec<usize> = (0..wish.sizes.len()).collect();
+    small_first.sort_by_key(|at| wish.sizes[*at].limit);
+    let overfull = |hosts: &[u64]| {
+        let all = there + hosts.iter().sum::<u64>();
+        let (mut taken, mut room) = (0, 0u128);
+        for at in &small_first {
+            for _ in 0..hosts[*at] {
+                taken += 1;
+                room += u128::from(wish.sizes[*at].limit.get());
+                let others = all - taken;
+                let wide = by_number.range(others + 1..);
+                let brought: u128 = wide.map(|(number, booked)| u128::from(number - others) * booked).sum();
+                if brought > room {
+                    return true;
+                }
+            }
+        }
+        false
+    };
+    // Count up through all sets like an odometer, from no hosts at all.
+    let (mut hosts, mut cost, mut visited) = (vec![0u64; wish.sizes.len()], 0u64, 0u64);
+    loop {
+        visited += 1 + hosts.iter().sum::<u64>();
+        if visited > work {
+            return Err(Flaw::TooMuchWork);
+        }
+        let weight: u128 = hosts.iter().zip(values).map(|(count, value)| u128::from(*count) * value).sum();
+        let many: u64 =
+            hosts.iter().zip(counted).filter(|(_, counted)| **counted).map(|(count, _)| count).sum();
+        if cost < enough && weight >= needed && many >= count && !overfull(&hosts) {
+            return Ok(cost);
+        }
+        let mut at = 0;
+        loop {
+            let Some(size) = wish.sizes.get(at) else {
+                return Ok(enough);
+            };
+            cost += u64::from(size.cost.get());
+            hosts[at] += 1;
+            if cost < enough {
+                break;
+            }
+            cost -= u64::from(size.cost.get()) * hosts[at];
+            hosts[at] = 0;
+            at += 1;
+        }
+    }
 }
 
 /// Instances of the same weight and size, and how many of them may share a host.
