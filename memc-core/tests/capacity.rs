@@ -266,18 +266,32 @@ fn with_new(wish: &Wish<'_>, hosts: &[u32]) -> Layout {
     layout
 }
 
-/// Whether a set of hosts that costs less than this holds everything.
-fn cheaper_exists(wish: &Wish<'_>, demands: &[Demand], hosts: &mut Vec<u32>, below: u64) -> bool {
+/// Whether a set of hosts that costs less than this holds everything, which `fits` decides.
+fn cheaper_exists(
+    wish: &Wish<'_>,
+    hosts: &mut Vec<u32>,
+    below: u64,
+    fits: fn(&Layout, &[Demand]) -> bool,
+) -> bool {
     let Some(size) = wish.sizes.get(hosts.len()) else {
-        return fits_by_brute_force(&with_new(wish, hosts), demands);
+        return fits(&with_new(wish, hosts), wish.demands);
     };
     let cost = u64::from(size.cost.get());
     (0..).take_while(|count| u64::from(*count) * cost < below).any(|count| {
         hosts.push(count);
-        let found = cheaper_exists(wish, demands, hosts, below - u64::from(count) * cost);
+        let found = cheaper_exists(wish, hosts, below - u64::from(count) * cost, fits);
         hosts.pop();
         found
     })
+}
+
+/// [`fit`], which has been compared with brute force: for cases where that would take too long.
+fn fits(layout: &Layout, demands: &[Demand]) -> bool {
+    match fit(layout, demands, ENOUGH) {
+        Fit::Placed(_) => true,
+        Fit::Infeasible(_) => false,
+        Fit::Undecided { .. } => panic!("undecided"),
+    }
 }
 
 prop_compose! {
@@ -307,7 +321,7 @@ proptest! {
             Ok(purchase) => {
                 prop_assert!(purchase.bound.cost <= purchase.cost);
                 prop_assert!(fits_by_brute_force(&with_new(&wish, &purchase.hosts), &demands));
-                prop_assert!(!cheaper_exists(&wish, &demands, &mut Vec::new(), purchase.bound.cost), "bound too high");
+                prop_assert!(!cheaper_exists(&wish, &mut Vec::new(), purchase.bound.cost, fits_by_brute_force), "bound too high");
                 prop_assert!(purchase.to_string().contains("new hosts"));
             }
             // New hosts alone do not do, however many: so not on twelve of each size.
@@ -317,6 +331,25 @@ proptest! {
                 let alone = Demand { beside: Vec::new(), ..demands[demand].clone() };
                 prop_assert!(!fits_by_brute_force(&with_new(&wish, &vec![12; sizes.len()]), &[alone]));
             }
+        }
+    }
+
+    /// Few different numbers, so that hosts are often filled to the last MiB.
+    #[test]
+    fn tight_purchases_enclose_the_optimum(
+        demands in prop::collection::vec((1..4u64, 1..5u16), 1..6),
+        sizes in prop::collection::vec((2..8u64, 2..9u32), 1..3),
+    ) {
+        let demands: Vec<Demand> = demands.into_iter()
+            .map(|(booked, instances)| Demand { booked: mib(booked), instances, ..Demand::default() }).collect();
+        let sizes: Vec<HostSize> = sizes.into_iter().map(|(limit, cost)| size((limit, 99, cost))).collect();
+        let (layout, racks) = (Layout::default(), NonZeroU32::new(3).unwrap());
+        let wish = Wish { demands: &demands, sizes: &sizes, racks, layout: &layout };
+        let answer = buy(&wish, 1_000_000);
+        prop_assert_eq!(buy::verify(&wish, &answer, ENOUGH), Ok(()));
+        if let Ok(purchase) = answer {
+            prop_assert!(fits(&with_new(&wish, &purchase.hosts), &demands), "held");
+            prop_assert!(!cheaper_exists(&wish, &mut Vec::new(), purchase.bound.cost, fits), "bound too high");
         }
     }
 
@@ -352,21 +385,28 @@ proptest! {
                         prop_assert!(with(&|purchase| { purchase.places[demand].pop(); }), "missing");
                     }
                 }
-                // A bound above what is possible stands with no argument at all.
-                let lowered = (0..right.cost).find(|cost| cheaper_exists(&wish, &demands, &mut Vec::new(), cost + 1));
-                if let Some(optimum) = lowered.or((right.cost > 0).then_some(right.cost)) {
-                    for argument in [Argument::Count, Argument::Sum, Argument::Places, Argument::L2, Argument::Dual,
-                                     Argument::Spread] {
-                        for factor in [0, 1, 3] {
-                            let inflated = |purchase: &mut Purchase| {
-                                purchase.bound.argument = argument;
-                                purchase.bound.cost = optimum + 1;
-                                purchase.bound.weights.iter_mut().for_each(|entry| entry.1 *= factor);
-                            };
-                            prop_assert!(with(&inflated), "{argument:?}");
-                        }
+                // With a host too many the cost leaves room for a bound that is above a purchase that there is.
+                let last = sizes.len() - 1;
+                let arguments =
+                    [Argument::Count, Argument::Sum, Argument::Places, Argument::L2, Argument::Dual, Argument::Spread];
+                for (argument, factor) in arguments.into_iter().flat_map(|argument| [0, 1, 3].map(|by| (argument, by))) {
+                    for spread in [right.bound.spread, None, (!demands.is_empty()).then(|| at.index(demands.len()))] {
+                        let inflated = |purchase: &mut Purchase| {
+                            purchase.bound.argument = argument;
+                            purchase.bound.spread = spread;
+                            purchase.bound.cost = right.cost + 1;
+                            purchase.hosts[last] += 1;
+                            purchase.cost += u64::from(sizes[last].cost.get());
+                            purchase.bound.weights.iter_mut().for_each(|entry| entry.1 *= factor);
+                        };
+                        prop_assert!(with(&inflated), "{argument:?}");
                     }
                 }
+                let dearer = |purchase: &mut Purchase| {
+                    purchase.hosts[last] += 1;
+                    purchase.cost += u64::from(sizes[last].cost.get());
+                };
+                prop_assert!(!with(&dearer), "a host too many is only dear");
                 if let Some((first, _)) = right.bound.weights.first().copied() {
                     prop_assert!(with(&|purchase| purchase.bound.weights.push((first, 1))), "weights twice");
                 }
