@@ -45,6 +45,7 @@
 //! and Gomory (1961) for column generation; Falkenauer (1996), Scholl, Klein and Jürgens (1997), Schwerin and Wäscher
 //! (1997) for the kinds of instances packing is measured on; Edmonds (1971) for matroids and greedy choice.
 
+pub mod capacity;
 mod index;
 mod layout;
 
