@@ -209,8 +209,7 @@ async fn write(
         exactly(rows.len(), session.change(&sql.append, &rows).await?, "commits")?;
     }
     // What refers to others goes first and comes last.
-    for (table, gone) in TABLES.iter().zip(&sql.tables).zip(&net.tables).rev() {
-        let (table, statements) = table;
+    for ((table, statements), gone) in TABLES.iter().zip(&sql.tables).zip(&net.tables).rev() {
         if !gone.removed.is_empty() {
             let removed = session.change(&statements.delete, &gone.removed).await?;
             exactly(gone.removed.len(), removed, table.name)?;
@@ -219,14 +218,10 @@ async fn write(
             session.change(&statements.delete, &gone.passed).await?;
         }
     }
-    for ((table, statements), there) in TABLES.iter().zip(&sql.tables).zip(&net.tables) {
-        let mut put = 0;
-        for statement in &statements.put {
-            if put < there.put.len() as u64 {
-                put += session.change(statement, &there.put).await?;
-            }
+    for (statements, there) in sql.tables.iter().zip(&net.tables) {
+        if !there.put.is_empty() {
+            session.change(&statements.put, &there.put).await?;
         }
-        exactly(there.put.len(), put, table.name)?;
     }
     Ok(())
 }

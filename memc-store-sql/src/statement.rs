@@ -17,19 +17,38 @@ pub(crate) type Columns = &'static [(&'static str, Type)];
 /// The rows that a statement over many of them is given stand here in its text.
 pub(crate) const ROWS: &str = "{rows}";
 
-/// A statement over any number of rows, which is one round trip however many they are.
+/// How many rows a statement names at most, where it names each, as a power of two.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+const MOST_ROWS: u32 = 6;
+
+/// How many statements a connection keeps prepared: those that change rows, each in a few sizes, and the others.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+pub(crate) const STATEMENTS_KEPT: usize = 200;
+
+/// A statement over any number of rows.
 #[derive(Debug)]
 pub(crate) struct Many {
-    /// With [`ROWS`] where a driver has to write as many rows as there are, without where a parameter holds them all.
+    /// With [`ROWS`] where as many rows have to be written as there are, without where parameters hold them all.
     pub(crate) sql: Arc<str>,
     pub(crate) columns: Columns,
+}
+
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+impl Many {
+    /// The statement for as many of the rows as one statement names, and the rows that are left. Drivers keep
+    /// statements prepared, so these are of few sizes.
+    pub(crate) fn next<'a>(&self, rows: &'a [Vec<Value>]) -> (Arc<str>, &'a [Vec<Value>], &'a [Vec<Value>]) {
+        let (these, left) = rows.split_at(1 << rows.len().max(1).ilog2().min(MOST_ROWS));
+        let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
+        (self.sql.replace(ROWS, &vec![row; these.len()].join(", ")).into(), these, left)
+    }
 }
 
 /// The statements of one table of records.
 #[derive(Debug)]
 pub(crate) struct OfTable {
-    /// Updates rows or inserts them, whole: one after another, until as many rows were changed as were given.
-    pub(crate) put: Vec<Many>,
+    /// Inserts rows, or updates those that are there, whole.
+    pub(crate) put: Many,
     /// Deletes the rows of these keys.
     pub(crate) delete: Many,
     pub(crate) first_page: Arc<str>,
@@ -48,9 +67,9 @@ pub(crate) struct Dialect {
     pub(crate) selected: fn(&str, Type) -> String,
     /// Inserts rows.
     pub(crate) insert: fn(table: &str, columns: Columns) -> String,
-    /// See [`OfTable::put`]. No upsert that takes the row of whichever unique key is in the way: it would give one
-    /// instance's port to another.
-    pub(crate) put: fn(table: &str, columns: Columns, key: Columns) -> Vec<String>,
+    /// See [`OfTable::put`]. It has to fail where a row is in the way by another key than the primary one: an upsert
+    /// that takes that row would give one instance's port to another.
+    pub(crate) put: fn(table: &str, columns: Columns, key: Columns) -> String,
     /// See [`OfTable::delete`].
     pub(crate) delete: fn(table: &str, key: Columns) -> String,
     /// The condition that a row comes after that of a key, with its parameters.
@@ -105,9 +124,8 @@ impl Statements {
 impl OfTable {
     fn new(name: &str, columns: Columns, key: Columns, dialect: &Dialect) -> Self {
         let (all, order) = (selected(dialect, columns), names(key));
-        let put = (dialect.put)(name, columns, key).into_iter();
         OfTable {
-            put: put.map(|sql| Many { sql: sql.into(), columns }).collect(),
+            put: Many { sql: (dialect.put)(name, columns, key).into(), columns },
             delete: Many { sql: (dialect.delete)(name, key).into(), columns: key },
             first_page: format!("SELECT {all} FROM {name} ORDER BY {order} LIMIT {PAGE}").into(),
             next_page: format!(

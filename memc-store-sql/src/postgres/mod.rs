@@ -27,7 +27,7 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         selected: |name, kind| if kind == Type::Json { format!("{name}::text") } else { name.into() },
         insert,
-        put: |table, columns, key| vec![format!("{} {}", insert(table, columns), on_conflict(columns, key))],
+        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
         delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({})", names(key), rows(key)),
         after: |key| {
             let values: Vec<_> = (1..=key.len()).map(|n| format!("${n}")).collect();

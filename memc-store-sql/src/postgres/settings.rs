@@ -72,7 +72,11 @@ mod tests {
         assert_eq!(codes(&safe), [""; 0]);
         assert_eq!(codes(&Settings { fsync: "off".into(), ..safe.clone() }), ["postgres.fsync"]);
         assert_eq!(
-            codes(&Settings { synchronous_commit: "off".into(), full_page_writes: "off".into(), ..safe.clone() }),
+            codes(&Settings {
+                synchronous_commit: "off".into(),
+                full_page_writes: "off".into(),
+                ..safe.clone()
+            }),
             ["postgres.full_page_writes", "postgres.synchronous_commit"]
         );
         let standby = Settings { in_recovery: true, transaction_read_only: "on".into(), ..safe.clone() };

@@ -191,9 +191,8 @@ impl<S: Server> Store for ServerStore<S> {
 
     async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
         let sql = S::statements();
-        let read = self.inner.read("commits", |connection| {
-            Box::pin(ledger::commits(connection, sql, after, limit))
-        });
+        let read =
+            self.inner.read("commits", |connection| Box::pin(ledger::commits(connection, sql, after, limit)));
         read.await
     }
 
@@ -234,7 +233,9 @@ impl<S: Server> Store for ServerStore<S> {
             Err(Failure::Corrupt(error)) => Ok(vec![Finding {
                 severity: Severity::Refuse,
                 code: format!("{}.settings", S::KIND),
-                message: format!("the server's settings cannot be read, so that nothing is known of them: {error}"),
+                message: format!(
+                    "the server's settings cannot be read, so that nothing is known of them: {error}"
+                ),
             }]),
             findings => findings.map_err(reading),
         }

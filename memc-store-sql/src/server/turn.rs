@@ -83,7 +83,9 @@ impl<S: Server> Inner<S> {
             Ok(Ok(Began::Locked(holder))) => {
                 close(connection).await;
                 let waited = self.options.lock_wait;
-                Err(Failure::Unavailable(format!("store locked: {holder} has had the turn for {waited:?}").into()))
+                Err(Failure::Unavailable(
+                    format!("store locked: {holder} has had the turn for {waited:?}").into(),
+                ))
             }
             Ok(Err(error)) => Ok(Err(error)),
             Err(_) => Err(Failure::Unavailable(silent(at_most))),

@@ -16,6 +16,7 @@ use super::lock::private;
 use super::session::failure;
 use crate::ConnectError;
 use crate::migrate::{TABLE, refused};
+use crate::statement::STATEMENTS_KEPT;
 
 /// How long a statement waits for another program's lock on the database, which ours never hold for long.
 const BUSY: Duration = Duration::from_secs(5);
@@ -25,8 +26,6 @@ const WRITER_CACHE: &str = "-16384";
 /// How many pages of 4 KiB the log grows to before they are moved into the database: 16 MiB. A page that many turns
 /// change, as most indexes' are, is then moved once for all of them.
 const CHECKPOINT: &str = "4000";
-/// How many statements the writer keeps prepared: each of about twenty in a few sizes.
-const STATEMENTS_KEPT: usize = 200;
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/sqlite");

@@ -30,15 +30,15 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         clock: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
         selected: |name, _| name.into(),
         insert,
-        put: |table, columns, key| vec![format!("{} {}", insert(table, columns), on_conflict(columns, key))],
-        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({ROWS})", names(key)),
+        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
+        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN (VALUES {ROWS})", names(key)),
         after: |key| format!("({}) > ({})", names(key), vec!["?"; key.len()].join(", ")),
         after_values: |key| key,
     })
 });
 
 fn insert(table: &str, columns: Columns) -> String {
-    format!("INSERT INTO {table} ({}) {ROWS}", names(columns))
+    format!("INSERT INTO {table} ({}) VALUES {ROWS}", names(columns))
 }
 
 /// A ledger in a SQLite file. Any number of handles in any number of processes of one machine may be open on it.
@@ -83,11 +83,7 @@ impl SqliteStore {
     }
 }
 
-async fn open(
-    path: &Path,
-    turns: &lock::Turns,
-    options: &Options,
-) -> Result<Connections, ConnectError> {
+async fn open(path: &Path, turns: &lock::Turns, options: &Options) -> Result<Connections, ConnectError> {
     let away = |error| ConnectError::Store(StoreError::unavailable("open", error));
     let _turn = turns.take(options.lock_wait).await.map_err(away)?;
     Connections::open(path).await

@@ -7,24 +7,17 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 
 use crate::session::{Failure, Session};
-use crate::statement::{Many, ROWS};
+use crate::statement::Many;
 use crate::value::{Type, Value};
-
-/// As a power of two: 64 rows a statement.
-const MOST_ROWS: u32 = 6;
 
 impl Session for SqliteConnection {
     async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
         let (mut changed, mut left) = (0, rows);
         while !left.is_empty() {
-            // sqlx keeps statements prepared: of few sizes, so that few are different.
-            let (these, others) = left.split_at(1 << left.len().ilog2().min(MOST_ROWS));
+            let (sql, these, others) = statement.next(left);
+            changed +=
+                query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?.rows_affected();
             left = others;
-            let row = format!("({})", vec!["?"; statement.columns.len()].join(", "));
-            let values = format!("VALUES {}", vec![row; these.len()].join(", "));
-            let sql = statement.sql.replace(ROWS, &values).into();
-            let done = query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?;
-            changed += done.rows_affected();
         }
         Ok(changed)
     }
