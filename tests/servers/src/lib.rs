@@ -120,6 +120,12 @@ impl Server {
         self.directory.path().join("data")
     }
 
+    /// What it has written since it was started last.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
     /// End all its processes at once, without a chance to put anything in order.
     pub fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -155,7 +161,7 @@ impl Server {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let log = self.directory.path().join("log");
+        let log = self.log();
         let output = File::create(&log).expect("a log file");
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("a log file")).stderr(output);
