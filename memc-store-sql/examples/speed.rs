@@ -1,8 +1,11 @@
-//! How fast the SQLite store is on this machine: a large fleet, one process, a database in a temporary directory.
+//! How fast the stores are on this machine: a large fleet, one process.
 //!
 //! ```text
-//! cargo run --release -p memc-store-sql --example speed
+//! cargo run --release -p memc-store-sql --example speed [STORE...]
 //! ```
+//!
+//! A store is `sqlite` (the default; in a temporary directory), `postgres` or `mariadb` (a private server of its own), or
+//! the URL of an empty database.
 
 #![allow(clippy::unwrap_used)] // a benchmark that cannot go on may panic
 
@@ -16,7 +19,7 @@ use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
 use memc_core::model::{
     CacheName, ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, RequestId, TeamName,
 };
-use tempfile::TempDir;
+use memc_test_servers::{MariaDb, Postgres};
 
 const HOSTS: usize = 10_000;
 const CLIENTS: usize = 64;
@@ -33,10 +36,8 @@ fn shop() -> TeamName {
     TeamName::new("shop").unwrap()
 }
 
-async fn open(directory: &TempDir) -> Fleet {
-    let store =
-        memc_store_sql::connect(&format!("sqlite://{}/memc.db", directory.path().display())).await.unwrap();
-    Fleet::open(store, Options::default()).await.unwrap()
+async fn open(url: &str) -> Fleet {
+    Fleet::open(memc_store_sql::connect(url).await.unwrap(), Options::default()).await.unwrap()
 }
 
 /// Give commands from as many clients as there are, and say how long it took.
@@ -63,8 +64,29 @@ async fn all(fleet: &Fleet, commands: impl Iterator<Item = Order>) -> Duration {
 
 #[tokio::main]
 async fn main() {
-    let directory = tempfile::tempdir().unwrap();
-    let fleet = open(&directory).await;
+    let mut stores: Vec<String> = std::env::args().skip(1).collect();
+    if stores.is_empty() {
+        stores.push("sqlite".into());
+    }
+    for store in stores {
+        println!("{}", store.split_once(':').map_or(&*store, |(scheme, _)| scheme));
+        let directory = tempfile::tempdir().unwrap();
+        let server = match &*store {
+            "postgres" => Some(Postgres::start(&[])),
+            "mariadb" => Some(MariaDb::start(&[])),
+            _ => None,
+        };
+        let url = match (server.as_ref(), &*store) {
+            (Some(server), _) => server.url(),
+            (None, "sqlite") => format!("sqlite://{}/memc.db", directory.path().display()),
+            (None, url) => url.to_owned(),
+        };
+        measure(&url).await;
+    }
+}
+
+async fn measure(url: &str) {
+    let fleet = open(url).await;
     let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11999).unwrap() };
     let policy = Policy { max_instances: 64, ..Policy::default() };
     for command in [
@@ -85,7 +107,7 @@ async fn main() {
         order(Command::AddHost { name: HostName::new(&format!("m{number}.example.com")).unwrap(), spec })
     });
     let took = all(&fleet, hosts).await;
-    println!("{HOSTS} hosts added: {:.0}/s", HOSTS as f64 / took.as_secs_f64());
+    println!("  {HOSTS} hosts added: {:.0}/s", HOSTS as f64 / took.as_secs_f64());
     let allocate = |name: String, instances: u16| {
         let command = Command::Allocate {
             team: shop(),
@@ -98,14 +120,14 @@ async fn main() {
         Order { request: Some(RequestId::new(&name).unwrap()), ..order(command) }
     };
     let took = all(&fleet, (0..20_000).map(|number| allocate(format!("one-{number}"), 1))).await;
-    println!("20000 caches of 1 instance, {CLIENTS} clients: {:.0}/s", 20_000.0 / took.as_secs_f64());
+    println!("  20000 caches of 1 instance, {CLIENTS} clients: {:.0}/s", 20_000.0 / took.as_secs_f64());
     let took = all(&fleet, (0..1250).map(|number| allocate(format!("many-{number}"), 64))).await;
     println!(
-        "1250 caches of 64 instances, {CLIENTS} clients: {:.0} instances/s",
+        "  1250 caches of 64 instances, {CLIENTS} clients: {:.0} instances/s",
         80_000.0 / took.as_secs_f64()
     );
     drop(fleet);
     let since = Instant::now();
-    let fleet = open(&directory).await;
-    println!("opening {} instances: {:?}", fleet.read(|state| state.instances().count()), since.elapsed());
+    let fleet = open(url).await;
+    println!("  opening {} instances: {:?}", fleet.read(|state| state.instances().count()), since.elapsed());
 }

@@ -1,32 +1,39 @@
 //! The ledger in its tables: reading it and appending to it, alike for every database.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::slice;
+use std::time::Duration;
 
 use memc_core::ledger::{Action, Change, Commit, Head};
 use memc_core::model::{CommitId, Key, Record, Revision, Timestamp};
 use memc_core::store::{Load, MOST_MISSED, StoreError, TurnError};
 
-use crate::session::{Failure, Session, Step};
-use crate::statement::{COMMIT, HEAD, PAGE, Statements};
-use crate::table::{TABLES, key, row};
+use crate::session::{Failure, Session};
+use crate::statement::{HEAD, PAGE, Statements};
+use crate::table::{COMMIT, TABLES, key, row};
 use crate::value::{Fields, Type, Unreadable, Value};
-
-/// How many steps are sent at once.
-const STEPS: usize = 8;
 
 /// The ledger's end.
 pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result<Head, Failure> {
+    Ok(head_and_clock(session, sql).await?.0)
+}
+
+/// The ledger's end, and the database's time.
+async fn head_and_clock(session: &mut impl Session, sql: &Statements) -> Result<(Head, Timestamp), Failure> {
     let rows = session.rows(&sql.head, Vec::new(), &HEAD).await?;
     let Some(row) = rows.into_iter().next() else {
         return Err(Unreadable("table ledger is empty".into()).into());
     };
     let mut fields = Fields::new(row);
     let format = fields.narrow()?;
+    let clock = Timestamp::from_millis(fields.number()?);
     let Some(revision) = fields.optional_number()? else {
-        return Ok(Head { format, ..Head::EMPTY });
+        return Ok((Head { format, ..Head::EMPTY }, clock));
     };
-    let id = CommitId::from_bytes(fields.bytes()?);
-    Ok(Head { revision: Revision::new(revision), id, at: Timestamp::from_millis(fields.number()?), format })
+    let (revision, id) = (Revision::new(revision), CommitId::from_bytes(fields.bytes()?));
+    Ok((Head { revision, id, at: Timestamp::from_millis(fields.number()?), format }, clock))
 }
 
 /// The commits after a revision, oldest first.
@@ -59,17 +66,18 @@ pub(crate) async fn history(
     read_commits(session.rows(sql, values, &COMMIT.map(|(_, kind)| kind)).await?)
 }
 
-/// Hand over every record, page by page. The session is a transaction that sees one moment.
+/// Hand over every record, page by page, each of which comes in time. The session is a transaction that sees one
+/// moment.
 pub(crate) async fn load(
     session: &mut impl Session,
     sql: &Statements,
+    patience: Duration,
     into: &mut dyn Load,
 ) -> Result<Head, StoreError> {
-    let reading = |failure: Failure| failure.reading("load");
-    let head = head(session, sql).await.map_err(reading)?;
+    let head = in_time(patience, head(session, sql)).await?;
     for (table, statements) in TABLES.iter().zip(&sql.tables) {
         let types: Vec<Type> = table.columns.iter().map(|(_, kind)| *kind).collect();
-        let mut page = session.rows(&statements.first_page, Vec::new(), &types).await.map_err(reading)?;
+        let mut page = in_time(patience, session.rows(&statements.first_page, Vec::new(), &types)).await?;
         loop {
             let last = page.last().map(|row| row[..table.key].to_vec());
             let (count, mut records) = (page.len(), Vec::with_capacity(page.len()));
@@ -84,14 +92,33 @@ pub(crate) async fn load(
             let Some(last) = last.filter(|_| count == PAGE) else {
                 break;
             };
-            page = session.rows(&statements.next_page, last, &types).await.map_err(reading)?;
+            let next = session.rows(&statements.next_page, (sql.after_values)(last), &types);
+            page = in_time(patience, next).await?;
         }
     }
     Ok(head)
 }
 
+async fn in_time<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(|failure| failure.reading("load")),
+        Err(_) => Err(StoreError::unavailable("load", format!("no answer for {patience:?}"))),
+    }
+}
+
 fn in_table(name: &str, error: &Unreadable) -> String {
     format!("table {name}: {error}")
+}
+
+/// What a turn begins with.
+pub(crate) struct Beginning {
+    pub(crate) head: Head,
+    pub(crate) missed: Vec<Commit>,
+    /// The database's time, and not before the last commit's.
+    pub(crate) now: Timestamp,
 }
 
 /// Compare the ledger's end with what the caller knows, and read what it missed. Within a turn.
@@ -100,8 +127,9 @@ pub(crate) async fn missed(
     sql: &Statements,
     at: Head,
     format: u32,
-) -> Result<(Head, Vec<Commit>), TurnError> {
-    let head = head(session, sql).await.map_err(Failure::appending)?;
+) -> Result<Beginning, TurnError> {
+    let (head, clock) = head_and_clock(session, sql).await.map_err(Failure::appending)?;
+    let now = clock.max(head.at);
     if head.revision < at.revision || (head.revision == at.revision && head.id != at.id) {
         return Err(TurnError::Diverged(head));
     }
@@ -109,7 +137,7 @@ pub(crate) async fn missed(
         return Err(TurnError::Format(head.format));
     }
     if head.revision == at.revision {
-        return Ok((head, Vec::new()));
+        return Ok(Beginning { head, missed: Vec::new(), now });
     }
     let missed = commits(session, sql, at.revision, MOST_MISSED + 1).await.map_err(Failure::appending)?;
     // History before some revision may have been cut off or replaced: what follows `at` has to name it.
@@ -119,63 +147,148 @@ pub(crate) async fn missed(
     if missed.len() > MOST_MISSED {
         return Err(TurnError::Behind);
     }
-    Ok((head, missed))
+    Ok(Beginning { head, missed, now })
 }
 
-/// Write commits and what they change, within a transaction that the caller commits. Answers with the new end.
+/// Write commits and what they change, within a transaction that the caller has begun with a savepoint and commits.
+/// Answers with the new end.
+///
+/// All at once, which takes a few statements however many commits there are. Where that meets a key or a reference that
+/// would be out of the way if every change were made in its order (two hosts that exchange their names), or something
+/// is really wrong, it is done again in order, and that decides.
 pub(crate) async fn append(
     session: &mut impl Session,
     sql: &Statements,
-    mut head: Head,
+    head: Head,
     commits: &[Commit],
 ) -> Result<Head, Failure> {
-    // Nearly every commit puts the fleet's record. Nothing refers to it, so the last of them is enough.
-    let mut fleet = None;
+    let Some(after) = end(head, commits)? else {
+        return Ok(head);
+    };
+    match write(session, sql, commits, changes_of(commits)).await {
+        Err(Failure::Constraint(_)) => {
+            session.undo().await?;
+            for commit in commits {
+                for change in &commit.changes {
+                    write(session, sql, &[], [change]).await?;
+                }
+                write(session, sql, slice::from_ref(commit), []).await?;
+            }
+        }
+        written => written?,
+    }
+    Ok(after)
+}
+
+fn changes_of(commits: &[Commit]) -> impl Iterator<Item = &Change> {
+    commits.iter().flat_map(|commit| &commit.changes)
+}
+
+/// Where the ledger ends with these commits; they have to continue it.
+fn end(mut head: Head, commits: &[Commit]) -> Result<Option<Head>, Failure> {
     for commit in commits {
         if commit.revision != head.revision.next() || commit.previous != head.id || commit.at < head.at {
             let why = format!("commit {} does not continue revision {}", commit.revision, head.revision);
             return Err(Failure::Constraint(why.into()));
         }
-        let mut steps = Vec::with_capacity(STEPS);
-        for change in &commit.changes {
-            match change {
-                Change::Put(record @ Record::Fleet(_)) => fleet = Some(record),
-                Change::Put(record) => steps.push(put(sql, record)),
-                // Put and removed: both are done, so that the removal is checked like any other.
-                Change::Remove(named) => {
-                    steps.extend(fleet.take_if(|_| *named == Key::Fleet).map(|record| put(sql, record)));
-                    let (table, values) = key(named);
-                    steps.push(Step { sql: sql.tables[table].delete.clone(), values });
-                }
-            }
-            if steps.len() >= STEPS {
-                execute(session, commit.revision, std::mem::take(&mut steps)).await?;
-            }
-        }
-        steps.push(Step { sql: sql.append.clone(), values: commit_row(commit) });
-        execute(session, commit.revision, steps).await?;
         head = commit.head();
     }
-    if let Some(record) = fleet {
-        execute(session, head.revision, vec![put(sql, record)]).await?;
+    Ok((!commits.is_empty()).then_some(head))
+}
+
+/// Write commits, and what all these changes come to.
+async fn write(
+    session: &mut impl Session,
+    sql: &Statements,
+    commits: &[Commit],
+    changes: impl IntoIterator<Item = &Change>,
+) -> Result<(), Failure> {
+    let net = Net::of(changes)?;
+    if !commits.is_empty() {
+        let rows: Vec<_> = commits.iter().map(commit_row).collect();
+        exactly(rows.len(), session.change(&sql.append, &rows).await?, "commits")?;
     }
-    Ok(head)
+    // What refers to others goes first and comes last.
+    for ((table, statements), gone) in TABLES.iter().zip(&sql.tables).zip(&net.tables).rev() {
+        if !gone.removed.is_empty() {
+            let removed = session.change(&statements.delete, &gone.removed).await?;
+            exactly(gone.removed.len(), removed, table.name)?;
+        }
+        if !gone.passed.is_empty() {
+            session.change(&statements.delete, &gone.passed).await?;
+        }
+    }
+    for (statements, there) in sql.tables.iter().zip(&net.tables) {
+        if !there.put.is_empty() {
+            session.change(&statements.put, &there.put).await?;
+        }
+    }
+    Ok(())
 }
 
-fn put(sql: &Statements, record: &Record) -> Step {
-    let (table, row) = row(record);
-    Step { sql: sql.tables[table].put.clone(), values: (sql.put_values)(row, TABLES[table].key) }
-}
-
-/// Each step names one row by its primary key, so that together they change as many rows as they are, or something
-/// that a commit removes was not there.
-async fn execute(session: &mut impl Session, revision: Revision, steps: Vec<Step>) -> Result<(), Failure> {
-    let count = steps.len() as u64;
-    let changed = session.execute(steps).await?;
-    if changed == count {
+/// Each row is named by its primary key: fewer changed means that something to be removed was not there.
+fn exactly(expected: usize, changed: u64, table: &str) -> Result<(), Failure> {
+    if changed == expected as u64 {
         return Ok(());
     }
-    Err(Failure::Constraint(format!("{count} changes of commit {revision} changed {changed} rows").into()))
+    Err(Failure::Constraint(format!("{expected} changes of table {table} changed {changed} rows").into()))
+}
+
+/// What changes come to: for each table its rows, or their keys.
+struct Net {
+    tables: [Rows; TABLES.len()],
+}
+
+#[derive(Default)]
+struct Rows {
+    /// There before, and to be removed.
+    removed: Vec<Vec<Value>>,
+    /// Put and removed again: perhaps there before.
+    passed: Vec<Vec<Value>>,
+    /// In the order in which they were put last.
+    put: Vec<Vec<Value>>,
+}
+
+impl Net {
+    fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Self, Failure> {
+        struct Fate<'a> {
+            /// The first change removes it, so that it has to be there.
+            was_there: bool,
+            last: usize,
+            record: Option<&'a Record>,
+        }
+        let mut fates: HashMap<Key, Fate> = HashMap::new();
+        for (last, change) in changes.into_iter().enumerate() {
+            let (key, record) = match change {
+                Change::Put(record) => (record.key(), Some(record)),
+                Change::Remove(key) => (key.clone(), None),
+            };
+            match fates.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Fate { was_there: record.is_none(), last, record });
+                }
+                Entry::Occupied(entry) if record.is_none() && entry.get().record.is_none() => {
+                    return Err(Failure::Constraint(format!("{:?} is removed twice", entry.key()).into()));
+                }
+                Entry::Occupied(mut entry) => (entry.get_mut().last, entry.get_mut().record) = (last, record),
+            }
+        }
+        let mut fates: Vec<_> = fates.into_iter().collect();
+        fates.sort_unstable_by_key(|(_, fate)| fate.last);
+        let mut net = Net { tables: Default::default() };
+        for (named, fate) in fates {
+            if fate.was_there || fate.record.is_none() {
+                let (table, values) = key(&named);
+                let rows = &mut net.tables[table];
+                if fate.was_there { &mut rows.removed } else { &mut rows.passed }.push(values);
+            }
+            if let Some(record) = fate.record {
+                let (table, values) = row(record);
+                net.tables[table].put.push(values);
+            }
+        }
+        Ok(net)
+    }
 }
 
 fn commit_row(commit: &Commit) -> Vec<Value> {

@@ -2,26 +2,78 @@
 
 mod error;
 mod ledger;
+mod migrate;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod server;
 mod session;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
 mod table;
+mod turn;
 mod url;
 mod value;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use memc_core::Store;
 
 pub use error::ConnectError;
-pub use sqlite::{SqliteOptions, SqliteStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+use url::Scheme;
 
-/// Open the store that a URL names: `sqlite:///absolute/path/memc.db`, `sqlite://relative/path/memc.db` or
-/// `sqlite:memc.db`. A file that is not there is created, its directory is not. Several processes may do so at once.
+/// How a store is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a turn waits for the other processes' before it fails with a
+    /// [`StoreError`](memc_core::store::StoreError) that names the one which has it; default 30 s.
+    pub lock_wait: Duration,
+    /// How long a database server may take to answer, once the turn has begun, before its connection is closed, and
+    /// how long one of its sessions may be idle within a turn before the server ends it; default 15 s. SQLite has no
+    /// server.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { lock_wait: Duration::from_secs(30), patience: Duration::from_secs(15) }
+    }
+}
+
+/// Open the store that a URL names, with the usual [`Options`]:
+///
+/// - `sqlite:///absolute/path/memc.db`, `sqlite://relative/path/memc.db` or `sqlite:memc.db`: a file that is not there is
+///   created, its directory is not;
+/// - `postgres://user:password@host:port/database`;
+/// - `mysql://user:password@host:port/database`, and `mariadb://` alike.
+///
+/// Tables are created, and an older schema is brought up to date. Several processes may do so at once.
 ///
 /// # Errors
-/// See [`ConnectError`].
+/// See [`ConnectError`]. None shows the URL, which may have a password in it.
 pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
-    let path = crate::url::sqlite_path(url)?;
-    Ok(Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?))
+    connect_with(url, Options::default()).await
+}
+
+/// Open the store that a URL names.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+    match Scheme::of(url)? {
+        #[cfg(feature = "sqlite")]
+        Scheme::Sqlite => Ok(Arc::new(SqliteStore::open(crate::url::sqlite_path(url)?, options).await?)),
+        #[cfg(feature = "postgres")]
+        Scheme::Postgres => postgres::open(url, options).await,
+        #[cfg(feature = "mysql")]
+        Scheme::MySql => mysql::open(url, options).await,
+        #[allow(unreachable_patterns)] // with all features on
+        _ => Err(ConnectError::Url("this program was built without support for this kind of database")),
+    }
 }

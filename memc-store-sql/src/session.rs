@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use memc_core::store::{StoreError, TurnError};
 
+use crate::statement::Many;
 use crate::value::{Type, Value};
 
 /// A connection, or a transaction on one.
 pub(crate) trait Session: Send {
-    /// Carry out steps in their order, and say how many rows they changed together. Where one fails, those after it
-    /// are not carried out.
-    fn execute(&mut self, steps: Vec<Step>) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Run a statement over all these rows, at least one, and say how many rows it changed.
+    fn change(
+        &mut self,
+        statement: &Many,
+        rows: &[Vec<Value>],
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+
+    /// Undo everything since the savepoint `appending`, which the transaction has set before it writes.
+    fn undo(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Run a query whose columns are of these types.
     fn rows(
@@ -20,13 +27,6 @@ pub(crate) trait Session: Send {
         values: Vec<Value>,
         types: &[Type],
     ) -> impl Future<Output = Result<Vec<Vec<Value>>, Failure>> + Send;
-}
-
-/// A statement that changes rows, with its parameters.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) sql: Arc<str>,
-    pub(crate) values: Vec<Value>,
 }
 
 /// What became of a statement that did not do what it should, as the driver's error codes tell.

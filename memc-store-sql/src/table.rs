@@ -22,7 +22,7 @@ pub(crate) struct Table {
     pub(crate) read: fn(&mut Fields) -> Result<Record, Unreadable>,
 }
 
-use Type::{Integer, Text};
+use Type::{Bytes, Integer, Json, Text};
 
 /// Every table of records, in the order in which records are loaded: what is referred to comes first.
 pub(crate) const TABLES: [Table; 10] = [
@@ -40,7 +40,7 @@ pub(crate) const TABLES: [Table; 10] = [
             ("name", Text),
             ("first_port", Integer),
             ("last_port", Integer),
-            ("policy", Text),
+            ("policy", Json),
             ("revision", Integer),
         ],
         read: cluster,
@@ -56,7 +56,7 @@ pub(crate) const TABLES: [Table; 10] = [
             ("memory_mib", Integer),
             ("rack", Text),
             ("status", Text),
-            ("blocked_ports", Text),
+            ("blocked_ports", Json),
             ("served", Integer),
             ("served_at_ms", Integer),
             ("revision", Integer),
@@ -131,8 +131,8 @@ pub(crate) const TABLES: [Table; 10] = [
             ("id", Integer),
             ("cluster", Integer),
             ("goal", Text),
-            ("empties", Text),
-            ("steps", Text),
+            ("empties", Json),
+            ("steps", Json),
             ("begun", Integer),
             ("status", Text),
             ("stopped_because", Text),
@@ -149,10 +149,24 @@ pub(crate) const TABLES: [Table; 10] = [
             ("digest", Text),
             ("revision", Integer),
             ("at_ms", Integer),
-            ("subject", Text),
+            ("subject", Json),
         ],
         read: request,
     },
+];
+
+/// The columns of `commits`, in the order in which they are written and read.
+pub(crate) const COMMIT: [(&str, Type); 10] = [
+    ("revision", Integer),
+    ("id", Bytes),
+    ("previous", Bytes),
+    ("at_ms", Integer),
+    ("actor", Text),
+    ("action", Text),
+    ("target", Text),
+    ("detail", Text),
+    ("request", Text),
+    ("changes", Json),
 ];
 
 /// A key's table, as its place in [`TABLES`], and the values of its key columns.

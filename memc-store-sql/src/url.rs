@@ -1,15 +1,37 @@
 //! Which database a URL means.
 
+#[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 
 use crate::ConnectError;
 
+/// The kinds of databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Sqlite,
+    Postgres,
+    MySql,
+}
+
+impl Scheme {
+    pub(crate) fn of(url: &str) -> Result<Self, ConnectError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Ok(Scheme::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Scheme::Postgres),
+            Some("mysql" | "mariadb") => Ok(Scheme::MySql),
+            _ => Err(ConnectError::Url(
+                "it begins with none of sqlite:, postgres:, mysql: and mariadb:. Write \
+                 sqlite:///path/to/memc.db, or postgres://user:password@host/database",
+            )),
+        }
+    }
+}
+
 /// The file of `sqlite:///absolute`, `sqlite://relative` or `sqlite:either`; `%20` and the like stand for their bytes.
+#[cfg(feature = "sqlite")]
 pub(crate) fn sqlite_path(url: &str) -> Result<PathBuf, ConnectError> {
     let wrong = |why: &'static str| Err(ConnectError::Url(why));
-    let Some(rest) = url.strip_prefix("sqlite:") else {
-        return wrong("only sqlite: is supported: write sqlite:///path/to/memc.db");
-    };
+    let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.contains(['?', '#']) {
         return wrong("a sqlite: URL takes no parameters here: the settings that matter are always set");
@@ -29,6 +51,7 @@ pub(crate) fn sqlite_path(url: &str) -> Result<PathBuf, ConnectError> {
     Ok(path.into())
 }
 
+#[cfg(feature = "sqlite")]
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
@@ -45,6 +68,7 @@ fn decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "sqlite")]
     #[test]
     fn paths() {
         let path = |url: &str| sqlite_path(url).unwrap();
@@ -55,10 +79,20 @@ mod tests {
     }
 
     #[test]
+    fn schemes() {
+        let scheme = |url: &str| Scheme::of(url).ok();
+        assert_eq!(scheme("sqlite:memc.db"), Some(Scheme::Sqlite));
+        assert_eq!(scheme("postgresql://db/memc"), Some(Scheme::Postgres));
+        assert_eq!(scheme("mariadb://db/memc"), Some(Scheme::MySql));
+        for url in ["", "memc.db", "/a/memc.db", "redis://db", "Postgres"] {
+            assert_eq!(scheme(url), None, "{url}");
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
     fn what_is_no_file_is_refused() {
         for url in [
-            "postgres://db/memc",
-            "memc.db",
             "sqlite:",
             "sqlite://",
             "sqlite:///var/lib/",

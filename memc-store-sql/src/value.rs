@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A column's value.
+/// A column's value. JSON is a text here.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -19,6 +19,8 @@ pub(crate) enum Value {
 pub(crate) enum Type {
     Integer,
     Text,
+    /// A text that is JSON, and as long as it takes.
+    Json,
     Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! The cases that every store must pass, on SQLite.
+//! The cases that every store must pass, on each kind of database.
 
 #![allow(clippy::expect_used)] // tests fail by panicking
 
@@ -6,21 +6,28 @@ use std::sync::Arc;
 
 use memc_core::Store;
 use memc_core::conformance::Fixture;
+use memc_test_servers::{MariaDb, Postgres, Server};
 use tempfile::TempDir;
 
-struct Sqlite(TempDir);
+/// A database, and what it is in.
+struct Database<T> {
+    url: String,
+    _place: T,
+}
 
-impl Sqlite {
-    fn new() -> Self {
-        Sqlite(tempfile::tempdir().expect("a temporary directory"))
-    }
+fn sqlite() -> Database<TempDir> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    Database { url: format!("sqlite://{}/memc.db", directory.path().display()), _place: directory }
+}
+
+fn on(server: Server) -> Database<Server> {
+    Database { url: server.url(), _place: server }
 }
 
 #[async_trait::async_trait]
-impl Fixture for Sqlite {
+impl<T: Send + Sync> Fixture for Database<T> {
     async fn open(&self) -> Arc<dyn Store> {
-        let url = format!("sqlite://{}/memc.db", self.0.path().display());
-        memc_store_sql::connect(&url).await.expect("connect")
+        memc_store_sql::connect(&self.url).await.expect("connect")
     }
 
     fn has_constraints(&self) -> bool {
@@ -28,4 +35,14 @@ impl Fixture for Sqlite {
     }
 }
 
-memc_core::store_conformance!(Sqlite::new());
+mod sqlite {
+    memc_core::store_conformance!(super::sqlite());
+}
+
+mod postgres {
+    memc_core::store_conformance!(super::on(super::Postgres::start(&[])));
+}
+
+mod mariadb {
+    memc_core::store_conformance!(super::on(super::MariaDb::start(&[])));
+}

@@ -1,4 +1,4 @@
-//! Several processes on one file. The children are this test binary itself, started again for its test `child`.
+//! Several processes on one store. The children are this test binary itself, started again for its test `child`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
@@ -21,6 +21,8 @@ use memc_core::model::{
 };
 use memc_core::store::{Decide, Load, Store};
 use memc_core::{Fleet, store::TurnError};
+use memc_test_servers::{MariaDb, Postgres, Server};
+use tempfile::TempDir;
 
 const HOSTS: u8 = 30;
 const PORTS: u16 = 60;
@@ -34,7 +36,8 @@ fn child() {
     let Ok(role) = std::env::var("MEMC_CHILD") else {
         return;
     };
-    let place = Place(std::env::var_os("MEMC_PLACE").unwrap().into());
+    let url = std::env::var("MEMC_URL").unwrap();
+    let place = Place { directory: std::env::var_os("MEMC_PLACE").unwrap().into(), url };
     let number: usize = std::env::var("MEMC_NUMBER").unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -47,16 +50,47 @@ fn child() {
     });
 }
 
-/// The directory that parent and children share.
-struct Place(PathBuf);
+/// The store that parent and children share, and a directory in which they tell each other how far they are.
+struct Place {
+    directory: PathBuf,
+    url: String,
+}
+
+/// A place of the parent's, and what it takes.
+struct World {
+    place: Place,
+    _server: Option<Server>,
+    _directory: TempDir,
+}
+
+impl World {
+    fn with(server: Option<Server>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let url = server.as_ref().map_or_else(|| format!("sqlite://{}/memc.db", path.display()), Server::url);
+        World { place: Place { directory: path, url }, _server: server, _directory: directory }
+    }
+
+    fn sqlite() -> Self {
+        Self::with(None)
+    }
+
+    fn postgres() -> Self {
+        Self::with(Some(Postgres::start(&[])))
+    }
+
+    fn mariadb() -> Self {
+        Self::with(Some(MariaDb::start(&[])))
+    }
+}
 
 impl Place {
     async fn store(&self) -> Arc<dyn Store> {
-        memc_store_sql::connect(&format!("sqlite://{}/memc.db", self.0.display())).await.expect("connect")
+        memc_store_sql::connect(&self.url).await.expect("connect")
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.directory.join(name)
     }
 
     fn start(&self, role: &str, number: usize) -> Child {
@@ -67,7 +101,8 @@ impl Place {
         process
             .args(["--exact", "child", "--ignored", "--nocapture"])
             .env("MEMC_CHILD", role)
-            .env("MEMC_PLACE", &self.0)
+            .env("MEMC_PLACE", &self.directory)
+            .env("MEMC_URL", &self.url)
             .env("MEMC_NUMBER", number.to_string())
             .stdout(Stdio::null())
             .spawn()
@@ -175,10 +210,9 @@ async fn found(fleet: &Fleet) {
     }
 }
 
-/// Start children that open, and create, one new file at once; let them fill the fleet; kill as many of them half way.
-async fn fill_with(children: usize, killed: usize) {
-    let directory = tempfile::tempdir().unwrap();
-    let place = Place(directory.path().to_owned());
+/// Start children that open, and create, one new ledger at once; let them fill the fleet; kill as many of them half way.
+async fn fill_with(world: World, children: usize, killed: usize) {
+    let place = &world.place;
     let mut running: Vec<Child> = (0..children).map(|number| place.start("fill", number)).collect();
     for number in 0..children {
         place.wait_for(&format!("opened-{number}")).await;
@@ -236,14 +270,38 @@ async fn load(store: &dyn Store) -> Vec<Record> {
     into.0
 }
 
-#[tokio::test]
-async fn four_processes_fill_a_new_fleet() {
-    fill_with(4, 0).await;
+/// Tests on each kind of store.
+macro_rules! on_each {
+    ($($name:ident: $run:expr;)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                #[tokio::test]
+                async fn sqlite() {
+                    ($run)(World::sqlite()).await;
+                }
+
+                #[tokio::test]
+                async fn postgres() {
+                    ($run)(World::postgres()).await;
+                }
+
+                #[tokio::test]
+                async fn mariadb() {
+                    ($run)(World::mariadb()).await;
+                }
+            }
+        )*
+    };
 }
 
-#[tokio::test]
-async fn what_a_killed_process_acknowledged_is_there() {
-    fill_with(4, 2).await;
+on_each! {
+    four_processes_fill_a_new_fleet: |world| fill_with(world, 4, 0);
+    what_a_killed_process_acknowledged_is_there: |world| fill_with(world, 4, 2);
+    two_processes_share_the_turns: |world| share_among(world, 2);
+    four_processes_share_the_turns: |world| share_among(world, 4);
+    a_killed_process_does_not_block_the_others: kill_the_holder;
 }
 
 // ---- Fairness
@@ -292,9 +350,8 @@ impl Decide for One {
 }
 
 /// Under constant load each of the processes gets its share of the turns, and none waits for long.
-async fn share_among(children: usize) {
-    let directory = tempfile::tempdir().unwrap();
-    let place = Place(directory.path().to_owned());
+async fn share_among(world: World, children: usize) {
+    let place = &world.place;
     let mut running: Vec<Child> = (0..children).map(|number| place.start("turns", number)).collect();
     for number in 0..children {
         place.wait_for(&format!("opened-{number}")).await;
@@ -337,21 +394,9 @@ async fn share_among(children: usize) {
     assert!(nearly_always <= 2 * children, "{nearly_always}");
 }
 
-#[tokio::test]
-async fn two_processes_share_the_turns() {
-    share_among(2).await;
-}
-
-#[tokio::test]
-async fn four_processes_share_the_turns() {
-    share_among(4).await;
-}
-
 /// The lock of a process that was killed is free at once.
-#[tokio::test]
-async fn a_killed_process_does_not_block_the_others() {
-    let directory = tempfile::tempdir().unwrap();
-    let place = Place(directory.path().to_owned());
+async fn kill_the_holder(world: World) {
+    let place = &world.place;
     let mut child = place.start("turns", 0);
     place.wait_for("opened-0").await;
     place.signal("go");
@@ -401,8 +446,8 @@ async fn full(place: &Place, number: usize) {
 async fn a_write_that_fails_takes_nothing_with_it() {
     // So that the write fails at other places of a commit.
     for kib in [200, 203, 206, 209] {
-        let directory = tempfile::tempdir().unwrap();
-        let place = Place(directory.path().to_owned());
+        let world = World::sqlite();
+        let place = &world.place;
         let mut shell = Process::new("sh");
         // In blocks of 512 bytes; the signal would end the process.
         let limited = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", 2 * kib);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use memc_core::ledger::{Action, Change, Commit, Head};
 use memc_core::model::{CommitId, Principal, Record, Revision, Team, TeamId, TeamName, Timestamp};
 use memc_core::store::{Decide, Load, Severity, Store, StoreError, TurnError};
-use memc_store_sql::{ConnectError, SqliteOptions, SqliteStore, connect};
+use memc_store_sql::{ConnectError, Options, SqliteStore, connect};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ impl Place {
     }
 
     async fn open(&self) -> SqliteStore {
-        let options = SqliteOptions { lock_wait: Duration::from_millis(300) };
+        let options = Options { lock_wait: Duration::from_millis(300), ..Options::default() };
         SqliteStore::open(self.database(), options).await.expect("open")
     }
 
@@ -119,7 +119,7 @@ async fn a_newer_schema_is_refused() {
     let later = "INSERT INTO memc_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9999, 'later', 1, x'00', 0)";
     run(&mut place.raw().await, later).await;
-    let error = SqliteStore::open(place.database(), SqliteOptions::default()).await.unwrap_err();
+    let error = SqliteStore::open(place.database(), Options::default()).await.unwrap_err();
     assert!(matches!(error, ConnectError::NewerSchema { found: 9999, .. }), "{error}");
 }
 

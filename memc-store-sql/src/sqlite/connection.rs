@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use memc_core::store::{Finding, Severity, StoreError};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
@@ -15,6 +15,8 @@ use tokio::sync::Mutex;
 use super::lock::private;
 use super::session::failure;
 use crate::ConnectError;
+use crate::migrate::{TABLE, refused};
+use crate::statement::STATEMENTS_KEPT;
 
 /// How long a statement waits for another program's lock on the database, which ours never hold for long.
 const BUSY: Duration = Duration::from_secs(5);
@@ -24,12 +26,10 @@ const WRITER_CACHE: &str = "-16384";
 /// How many pages of 4 KiB the log grows to before they are moved into the database: 16 MiB. A page that many turns
 /// change, as most indexes' are, is then moved once for all of them.
 const CHECKPOINT: &str = "4000";
-/// Beside the tables of this crate others may live in the same file, with a migrations table of their own.
-const MIGRATIONS_TABLE: &str = "memc_migrations";
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/sqlite");
-    migrations.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrations.dangerous_set_table_name(TABLE);
     migrations
 });
 
@@ -101,6 +101,7 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, sqlx::Error>
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("cache_size", WRITER_CACHE)
         .pragma("wal_autocheckpoint", CHECKPOINT)
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .connect()
         .await
 }
@@ -111,7 +112,6 @@ pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
 }
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
     // A table that others refer to can be made anew only while references are not looked at; they are afterwards.
     let failed = |error: sqlx::Error| ConnectError::Store(failure(error).reading("migrate"));
     let before = schema_version(connection).await.map_err(failed)?;
@@ -119,13 +119,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> 
     // sqlx's own lock does nothing on SQLite: the caller's turn is the lock.
     // `run` takes an `Acquire`, with which the future is not `Send` for every lifetime; this is what it calls.
     let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
-    migrated.map_err(|error| match error {
-        MigrateError::VersionMissing(found) if found > known => ConnectError::NewerSchema { found, known },
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            ConnectError::Store(failure(error).reading("migrate"))
-        }
-        error => ConnectError::Store(StoreError::corrupt("migrate", error)),
-    })?;
+    migrated.map_err(|error| refused(error, &MIGRATIONS, failure))?;
     if schema_version(connection).await.map_err(failed)? != before {
         let broken = sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut *connection).await;
         if broken.map_err(failed)?.is_some() {

@@ -9,7 +9,6 @@ mod turn;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use memc_core::ledger::{Commit, Head};
@@ -19,34 +18,27 @@ use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use tokio::sync::RwLock;
 
-use crate::statement::{Dialect, Statements};
-use crate::{ConnectError, ledger};
+use crate::statement::{Columns, Dialect, ROWS, Statements, names, on_conflict};
+use crate::turn::in_a_task;
+use crate::{ConnectError, Options, ledger};
 use connection::Connections;
 use session::failure;
 
 static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(&Dialect {
-        // Not numbered, so that statements can be strung together.
-        placeholder: |_| "?".into(),
-        update_or_insert: |update, insert, values| {
-            format!("{update}; {insert} SELECT {values} WHERE changes() = 0")
-        },
-        put_values: |row, key| [&row[key..], &row[..key], &row].concat(),
+        placeholder: |n| format!("?{n}"),
+        clock: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
+        selected: |name, _| name.into(),
+        insert,
+        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
+        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN (VALUES {ROWS})", names(key)),
+        after: |key| format!("({}) > ({})", names(key), vec!["?"; key.len()].join(", ")),
+        after_values: |key| key,
     })
 });
 
-/// How a SQLite store is run.
-#[derive(Debug, Clone)]
-pub struct SqliteOptions {
-    /// How long a turn waits for the other processes' before it fails with a [`StoreError`] that names the one which
-    /// has it; default 30 s.
-    pub lock_wait: Duration,
-}
-
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        SqliteOptions { lock_wait: Duration::from_secs(30) }
-    }
+fn insert(table: &str, columns: Columns) -> String {
+    format!("INSERT INTO {table} ({}) VALUES {ROWS}", names(columns))
 }
 
 /// A ledger in a SQLite file. Any number of handles in any number of processes of one machine may be open on it.
@@ -61,7 +53,7 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    options: SqliteOptions,
+    options: Options,
     turns: lock::Turns,
     connections: RwLock<Arc<Connections>>,
     /// A commit failed in a way that a crash could turn into success: the next transaction has to write something.
@@ -74,7 +66,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, ConnectError> {
+    pub async fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, ConnectError> {
         let path = connection::create(path.as_ref())?;
         let file = |source| ConnectError::File { path: path.clone(), source };
         let turns = lock::Turns::of(&path).map_err(file)?;
@@ -91,11 +83,7 @@ impl SqliteStore {
     }
 }
 
-async fn open(
-    path: &Path,
-    turns: &lock::Turns,
-    options: &SqliteOptions,
-) -> Result<Connections, ConnectError> {
+async fn open(path: &Path, turns: &lock::Turns, options: &Options) -> Result<Connections, ConnectError> {
     let away = |error| ConnectError::Store(StoreError::unavailable("open", error));
     let _turn = turns.take(options.lock_wait).await.map_err(away)?;
     Connections::open(path).await
@@ -154,7 +142,7 @@ impl Store for SqliteStore {
         let reading = |error| failure(error).reading("load");
         let mut reader = connection::long_reader(&self.inner.path).await.map_err(reading)?;
         sqlx::raw_sql("BEGIN").execute(&mut reader).await.map_err(reading)?;
-        let loaded = ledger::load(&mut reader, &STATEMENTS, into).await;
+        let loaded = ledger::load(&mut reader, &STATEMENTS, self.inner.options.patience, into).await;
         connection::close(reader).await;
         loaded
     }
@@ -177,7 +165,7 @@ impl Store for SqliteStore {
     }
 
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
-        turn::turn(&self.inner, at, by).await
+        in_a_task(by, |caller| turn::run(Arc::clone(&self.inner), at, caller)).await
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

@@ -6,17 +6,24 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 
-use crate::session::{Failure, Session, Step};
+use crate::session::{Failure, Session};
+use crate::statement::Many;
 use crate::value::{Type, Value};
 
 impl Session for SqliteConnection {
-    async fn execute(&mut self, steps: Vec<Step>) -> Result<u64, Failure> {
-        // As one text: sending it to the connection's thread and waking that up costs more than a statement does.
-        // sqlx keeps such texts prepared, and the commits of a busy ledger have few different shapes.
-        let sql = steps.iter().map(|step| &*step.sql).collect::<Vec<_>>().join("; ");
-        let values = steps.into_iter().flat_map(|step| step.values).collect();
-        let done = query(&sql.into(), values).execute(self).await.map_err(failure)?;
-        Ok(done.rows_affected())
+    async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
+        let (mut changed, mut left) = (0, rows);
+        while !left.is_empty() {
+            let (sql, these, others) = statement.next(left);
+            changed +=
+                query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?.rows_affected();
+            left = others;
+        }
+        Ok(changed)
+    }
+
+    async fn undo(&mut self) -> Result<(), Failure> {
+        sqlx::raw_sql("ROLLBACK TO appending").execute(self).await.map(|_| ()).map_err(failure)
     }
 
     async fn rows(
@@ -45,7 +52,7 @@ fn read(row: &SqliteRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
     let value = |(column, kind): (usize, &Type)| {
         Ok(match kind {
             Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
-            Type::Text => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
+            Type::Text | Type::Json => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
             Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
         }
         .unwrap_or(Value::Null))

@@ -1,74 +1,38 @@
-//! One turn: a transaction in a task of its own.
-//!
-//! A caller may be dropped at any await point, as an HTTP server drops a handler whose client went away. So no
-//! transaction lives in the caller's future: the turn runs in a spawned task, which the caller can neither cancel nor
-//! outlive, and the two exchange what was missed for what was decided. A caller that is gone before it has decided
-//! ends the turn without a change; one that is gone afterwards has it committed all the same.
+//! One turn: a `BEGIN IMMEDIATE` transaction while this process has the lock files' turn.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use memc_core::ledger::{Commit, FORMAT, Head};
-use memc_core::model::Timestamp;
-use memc_core::store::{Decide, StoreError, TurnError};
+use memc_core::ledger::{FORMAT, Head};
+use memc_core::store::{StoreError, TurnError};
 use sqlx::SqliteConnection;
-use tokio::sync::oneshot;
 
 use super::connection::{close, writer};
 use super::session::{failure, surely_not_committed};
 use super::{Inner, STATEMENTS};
-use crate::ledger::{append, head, missed};
+use crate::ledger::{Beginning, append, head, missed};
+use crate::turn::{Caller, away};
 
-/// How long a caller may take to decide, which takes microseconds unless nobody polls it.
-const DECISION: Duration = Duration::from_secs(10);
-
-/// What the caller is told before it decides.
-struct Opening {
-    missed: Vec<Commit>,
-    now: Timestamp,
-}
-
-pub(super) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
-    let (opening, opened) = oneshot::channel();
-    let (answer, decided) = oneshot::channel();
-    let mut answered = false;
-    let task = tokio::spawn(run(Arc::clone(inner), at, opening, decided));
-    if let Ok(Opening { missed, now }) = opened.await {
-        answered = answer.send(by.decide(missed, now)).is_ok();
-    }
-    task.await.unwrap_or_else(|ended| {
-        let error = StoreError::unavailable("append", ended);
-        if answered { Err(TurnError::Unknown(error)) } else { Err(TurnError::Store(error)) }
-    })
-}
-
-async fn run(
-    inner: Arc<Inner>,
-    at: Head,
-    mut opening: oneshot::Sender<Opening>,
-    decided: oneshot::Receiver<Vec<Commit>>,
-) -> Result<Head, TurnError> {
-    let away = |source: String| TurnError::Store(StoreError::unavailable("turn", source));
+pub(super) async fn run(inner: Arc<Inner>, at: Head, mut caller: Caller) -> Result<Head, TurnError> {
     let connections = inner.connections().await?;
     // In the order of the callers of this handle; then among processes.
     let mut slot = tokio::select! {
         slot = connections.writer.lock() => slot,
-        () = opening.closed() => return Err(away("the caller is gone".into())),
+        gone = caller.gone() => return Err(gone),
     };
     // Before the connection, so that it is given back after the transaction has ended.
     let _turn = tokio::select! {
-        turn = inner.turns.take(inner.options.lock_wait) => turn.map_err(|error| away(error.to_string()))?,
-        () = opening.closed() => return Err(away("the caller is gone".into())),
+        turn = inner.turns.take(inner.options.lock_wait) => turn.map_err(away)?,
+        gone = caller.gone() => return Err(gone),
     };
     // From here on the task is alone, and whatever ends it early closes the connection and with it the transaction.
-    if !connections.are_of(&inner.path).map_err(|error| away(error.to_string()))? {
-        return Err(away("the database file was replaced; it is opened anew".into()));
+    if !connections.are_of(&inner.path).map_err(away)? {
+        return Err(away("the database file was replaced; it is opened anew"));
     }
     let mut connection = match slot.take() {
         Some(connection) => connection,
         None => writer(&inner.path).await.map_err(|error| failure(error).appending())?,
     };
-    let turn = Turn { inner: &inner, at, opening, decided };
+    let turn = Turn { inner: &inner, at, caller };
     match turn.take(&mut connection).await {
         Ok(head) => {
             *slot = Some(connection);
@@ -106,27 +70,22 @@ enum Ended {
 struct Turn<'a> {
     inner: &'a Inner,
     at: Head,
-    opening: oneshot::Sender<Opening>,
-    decided: oneshot::Receiver<Vec<Commit>>,
+    caller: Caller,
 }
 
 impl Turn<'_> {
     async fn take(self, connection: &mut SqliteConnection) -> Result<Head, Ended> {
         let before = |error: TurnError| Ended::Before(error);
         begin(connection).await.map_err(|error| Ended::Unopened(failure(error).appending()))?;
-        let (head, missed) = missed(connection, &STATEMENTS, self.at, FORMAT).await.map_err(before)?;
-        let now = Timestamp::of_this_machine().max(head.at);
-        let away = |what: &str| before(TurnError::Store(StoreError::unavailable("turn", what)));
-        self.opening.send(Opening { missed, now }).map_err(|_| away("the caller is gone"))?;
-        let commits = match tokio::time::timeout(DECISION, self.decided).await {
-            Ok(Ok(commits)) => commits,
-            Ok(Err(_)) => return Err(away("the caller is gone")),
-            Err(_) => return Err(away("the caller took too long to decide")),
-        };
+        let Beginning { head, missed, now } =
+            missed(connection, &STATEMENTS, self.at, FORMAT).await.map_err(before)?;
+        let commits = self.caller.decide(missed, now).await.map_err(before)?;
         let unsettled = self.inner.is_unsettled();
         if unsettled {
             mark_settled(connection).await.map_err(|error| before(failure(error).appending()))?;
         }
+        let savepoint = sqlx::raw_sql("SAVEPOINT appending").execute(&mut *connection).await;
+        savepoint.map_err(|error| before(failure(error).appending()))?;
         let after = append(connection, &STATEMENTS, head, &commits).await;
         let after = after.map_err(|failure| before(failure.appending()))?;
         match sqlx::raw_sql("COMMIT").execute(&mut *connection).await {

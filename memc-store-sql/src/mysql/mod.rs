@@ -1,0 +1,214 @@
+//! MariaDB, and MySQL as far as it is alike.
+
+mod session;
+mod settings;
+
+use std::fmt::{self, Debug};
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+
+use memc_core::Store;
+use memc_core::store::{Finding, StoreError};
+use sqlx::migrate::Migrator;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
+
+use crate::migrate::{TABLE, refused, up_to_date};
+use crate::server::{Began, Server, ServerStore};
+use crate::session::Failure;
+use crate::statement::{Columns, Dialect, ROWS, STATEMENTS_KEPT, Statements, each, names};
+use crate::{ConnectError, Options};
+use session::{failure, number};
+
+static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(&Dialect {
+        placeholder: |_| "?".into(),
+        clock: "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)",
+        selected: |name, _| name.into(),
+        insert,
+        // This upsert takes whichever row is in the way: unless that has the same primary key, it gets a null there and
+        // is refused.
+        put: |table, columns, key| {
+            let (first, same) = (key[0].0, each(key, " AND ", |name| format!("{name} = VALUES({name})")));
+            let set = each(&columns[key.len()..], ", ", |name| format!("{name} = VALUES({name})"));
+            let insert = insert(table, columns);
+            format!("{insert} ON DUPLICATE KEY UPDATE {first} = IF({same}, {first}, NULL), {set}")
+        },
+        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({ROWS})", names(key)),
+        // Not as a comparison of rows, which is not looked up in an index.
+        after: |key| match key {
+            [(one, _)] => format!("{one} > ?"),
+            _ => format!("({0} > ? OR ({0} = ? AND {1} > ?))", key[0].0, key[1].0),
+        },
+        after_values: |mut key| {
+            if let [one, _] = &key[..] {
+                key.insert(0, one.clone());
+            }
+            key
+        },
+    })
+});
+
+fn insert(table: &str, columns: Columns) -> String {
+    format!("INSERT INTO {table} ({}) VALUES {ROWS}", names(columns))
+}
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations/mysql");
+    migrations.dangerous_set_table_name(TABLE);
+    // sqlx's lock waits for -1 seconds, which MariaDB takes for none.
+    migrations.set_locking(false);
+    migrations
+});
+
+/// The name of the lock: those of one server's databases are in one place, and may not be longer than 64.
+const LOCK: &str = "concat('memc.', md5(database()))";
+
+/// How long a process waits for others that bring the schema up to date.
+const MIGRATION: u32 = 120;
+
+pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+    let unusable = |why| ConnectError::Url(why);
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let address = MySqlConnectOptions::from_str(&format!("mysql:{rest}"))
+        .map_err(|_| unusable("it cannot be read: write mysql://user:password@host:port/database"))?;
+    if address.get_database().is_none() {
+        return Err(unusable("it names no database: write mysql://user:password@host:port/database"));
+    }
+    // What names compare by, also where they come from parameters.
+    let address = address.charset("utf8mb4").collation("utf8mb4_bin").disable_statement_logging();
+    let address = address.statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(Arc::new(ServerStore::open(MySql { address }, options).await?))
+}
+
+struct MySql {
+    address: MySqlConnectOptions,
+}
+
+impl Debug for MySql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        f.debug_struct("MySql")
+            .field("host", &address.get_host())
+            .field("port", &address.get_port())
+            .field("database", &address.get_database())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server for MySql {
+    const KIND: &'static str = "mariadb";
+
+    type Connection = MySqlConnection;
+
+    fn statements() -> &'static Statements {
+        &STATEMENTS
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+
+    fn address(&self) -> &MySqlConnectOptions {
+        &self.address
+    }
+
+    async fn set_up(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        // READ COMMITTED: under REPEATABLE READ an UPDATE acts on a new row while a SELECT still shows the old one.
+        let set = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,\
+                   NO_ENGINE_SUBSTITUTION,STRICT_TRANS_TABLES', autocommit = 1, foreign_key_checks = 1, \
+                   unique_checks = 1; \
+                   SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        raw_sql(set).execute(connection).await.map(|_| ())
+    }
+
+    async fn set_up_for_turns(
+        connection: &mut MySqlConnection,
+        options: &Options,
+    ) -> Result<(), sqlx::Error> {
+        let patience = options.patience.as_secs().max(1);
+        // An idle holder of the lock is ended. MySQL has no such setting for transactions alone: there a connection is
+        // made anew whenever nobody has taken a turn for this long.
+        let version: String = sqlx::query_scalar("SELECT version()").fetch_one(&mut *connection).await?;
+        let idle = if version.contains("MariaDB") { "idle_transaction_timeout" } else { "wait_timeout" };
+        let set = format!(
+            "SET SESSION {idle} = {patience}, innodb_lock_wait_timeout = {patience}, \
+             lock_wait_timeout = {patience}, net_write_timeout = {patience}"
+        );
+        raw_sql(AssertSqlSafe(set)).execute(connection).await.map(|_| ())
+    }
+
+    async fn migrate(connection: &mut MySqlConnection) -> Result<(), ConnectError> {
+        let failed = |error| ConnectError::Store(failure(error).reading("migrate"));
+        if is_up_to_date(connection).await? {
+            return Ok(());
+        }
+        let lock = format!("SELECT get_lock(concat('migrate.', {LOCK}), {MIGRATION})");
+        let locked: Option<i64> =
+            sqlx::query_scalar(AssertSqlSafe(lock)).fetch_one(&mut *connection).await.map_err(failed)?;
+        if locked != Some(1) {
+            let why = format!("another process has been changing the schema for {MIGRATION} s");
+            return Err(ConnectError::Store(StoreError::unavailable("migrate", why)));
+        }
+        // A change of the schema is no transaction. One that broke off is made again: each statement of a migration
+        // can be.
+        let broken_off = format!("DELETE FROM {TABLE} WHERE NOT success");
+        match raw_sql(AssertSqlSafe(broken_off)).execute(&mut *connection).await {
+            Err(error) if number(&error) != Some(session::NO_SUCH_TABLE) => return Err(failed(error)),
+            _ => {}
+        }
+        let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
+        raw_sql("DO release_all_locks()").execute(connection).await.map_err(failed)?;
+        migrated.map_err(|error| refused(error, &MIGRATIONS, failure))
+    }
+
+    async fn begin(connection: &mut MySqlConnection, options: &Options) -> Result<Began, sqlx::Error> {
+        // Not a row that is locked: InnoDB lets go of rows before the commit is on disk, and the next in turn would
+        // read what a crash can still take back. This lock is let go when COMMIT has been answered, or when the server
+        // has ended the session. Its waiters are served in their order.
+        let begin = format!(
+            "START TRANSACTION; SAVEPOINT appending; SELECT get_lock({LOCK}, {})",
+            options.lock_wait.as_secs_f32().ceil()
+        );
+        let locked = raw_sql(AssertSqlSafe(begin)).fetch_one(&mut *connection).await?;
+        if sqlx::Row::try_get::<Option<i64>, _>(&locked, 0)? == Some(1) {
+            return Ok(Began::Alone);
+        }
+        Self::roll_back(connection).await?;
+        let holder = format!(
+            "SELECT concat('connection ', id, ' of ', user, ' from ', host) FROM information_schema.processlist \
+             WHERE id = is_used_lock({LOCK})"
+        );
+        let holder: Option<String> =
+            sqlx::query_scalar(AssertSqlSafe(holder)).fetch_optional(connection).await?;
+        Ok(Began::Locked(holder.unwrap_or_else(|| "another".into())))
+    }
+
+    async fn commit(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        raw_sql("COMMIT; DO release_all_locks()").execute(connection).await.map(|_| ())
+    }
+
+    async fn roll_back(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        raw_sql("ROLLBACK; DO release_all_locks()").execute(connection).await.map(|_| ())
+    }
+
+    async fn begin_reading(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+                     START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        raw_sql(begin).execute(connection).await.map(|_| ())
+    }
+
+    async fn findings(connection: &mut MySqlConnection) -> Result<Vec<Finding>, sqlx::Error> {
+        settings::findings(connection).await
+    }
+}
+
+/// Whether every migration was made, and no other.
+async fn is_up_to_date(connection: &mut MySqlConnection) -> Result<bool, ConnectError> {
+    let applied = format!("SELECT version, checksum, success FROM {TABLE}");
+    match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(&mut *connection).await {
+        Ok(applied) => up_to_date(&applied, &MIGRATIONS),
+        Err(error) if number(&error) == Some(session::NO_SUCH_TABLE) => Ok(false),
+        Err(error) => Err(ConnectError::Store(failure(error).reading("migrate"))),
+    }
+}

@@ -1,0 +1,99 @@
+//! A MariaDB connection as the ledger's queries use it.
+
+use std::sync::Arc;
+
+use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, Row, raw_sql};
+
+use crate::session::{Failure, Session};
+use crate::statement::Many;
+use crate::value::{Type, Value};
+
+impl Session for MySqlConnection {
+    async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
+        let (mut changed, mut left) = (0, rows);
+        while !left.is_empty() {
+            let (sql, these, others) = statement.next(left);
+            changed +=
+                query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?.rows_affected();
+            left = others;
+        }
+        Ok(changed)
+    }
+
+    async fn undo(&mut self) -> Result<(), Failure> {
+        raw_sql("ROLLBACK TO SAVEPOINT appending").execute(self).await.map(|_| ()).map_err(failure)
+    }
+
+    async fn rows(
+        &mut self,
+        sql: &Arc<str>,
+        values: Vec<Value>,
+        types: &[Type],
+    ) -> Result<Vec<Vec<Value>>, Failure> {
+        let rows = query(sql, values).fetch_all(self).await.map_err(failure)?;
+        rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+    }
+}
+
+fn query(sql: &Arc<str>, values: Vec<Value>) -> Query<'static, MySql, MySqlArguments> {
+    // The statements are made of names in this crate; values are bound.
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Null => query.bind(None::<i64>),
+        Value::Integer(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+        Value::Bytes(bytes) => query.bind(bytes),
+    })
+}
+
+fn read(row: &MySqlRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
+    let value = |(column, kind): (usize, &Type)| {
+        Ok(match kind {
+            Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
+            Type::Text | Type::Json => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
+            Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
+        }
+        .unwrap_or(Value::Null))
+    };
+    types.iter().enumerate().map(value).collect()
+}
+
+// Error numbers, <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
+pub(super) const NO_SUCH_TABLE: u16 = 1146;
+const BAD_FIELD: u16 = 1054;
+const NO_SUCH_FUNCTION: u16 = 1305;
+const UNKNOWN_VARIABLE: u16 = 1193;
+const SYNTAX: u16 = 1064;
+const CRASHED_TABLES: [u16; 3] = [126, 1194, 1712];
+/// Values that a column does not take; checks of MariaDB and of MySQL.
+const CONSTRAINTS: [u16; 8] = [1048, 1264, 1265, 1366, 1406, 4025, 3819, 4078];
+
+pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+    Some(error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?.number())
+}
+
+/// What an error means for who asked.
+pub(super) fn failure(error: sqlx::Error) -> Failure {
+    // 22: data that no column takes, 23: integrity constraints, 45: a trigger's own word.
+    let state = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    match (number(&error), state.as_deref().and_then(|state| state.get(..2))) {
+        (Some(number), _) if CONSTRAINTS.contains(&number) => Failure::Constraint(error.into()),
+        (Some(_), Some("22" | "23" | "45")) => Failure::Constraint(error.into()),
+        (Some(NO_SUCH_TABLE | BAD_FIELD | NO_SUCH_FUNCTION | UNKNOWN_VARIABLE | SYNTAX), _) => {
+            Failure::Corrupt(error.into())
+        }
+        (Some(number), _) if CRASHED_TABLES.contains(&number) => Failure::Corrupt(error.into()),
+        (None, _)
+            if matches!(
+                error,
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)
+            ) =>
+        {
+            Failure::Corrupt(error.into())
+        }
+        // Away, starting, stopping, full, read-only, a lock or another transaction in the way (1205, 1213, 1020).
+        _ => Failure::Unavailable(error.into()),
+    }
+}

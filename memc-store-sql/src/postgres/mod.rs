@@ -1,0 +1,179 @@
+//! PostgreSQL.
+
+mod session;
+mod settings;
+
+use std::fmt::{self, Debug};
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+
+use memc_core::Store;
+use memc_core::store::Finding;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
+
+use crate::migrate::{TABLE, refused, up_to_date};
+use crate::server::{Began, Server, ServerStore};
+use crate::session::Failure;
+use crate::statement::{Columns, Dialect, Statements, names, on_conflict};
+use crate::value::Type;
+use crate::{ConnectError, Options};
+use session::{code, failure};
+
+static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(&Dialect {
+        placeholder: |n| format!("${n}"),
+        clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        selected: |name, kind| if kind == Type::Json { format!("{name}::text") } else { name.into() },
+        insert,
+        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
+        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({})", names(key), rows(key)),
+        after: |key| {
+            let values: Vec<_> = (1..=key.len()).map(|n| format!("${n}")).collect();
+            format!("({}) > ({})", names(key), values.join(", "))
+        },
+        after_values: |key| key,
+    })
+});
+
+fn insert(table: &str, columns: Columns) -> String {
+    format!("INSERT INTO {table} ({}) {}", names(columns), rows(columns))
+}
+
+/// Rows from one array for each column: one statement, prepared once, for any number of them.
+fn rows(columns: Columns) -> String {
+    let arrays = (1..).zip(columns).map(|(n, (_, kind))| match kind {
+        Type::Integer => format!("${n}::bigint[]"),
+        Type::Text => format!("${n}::text[]"),
+        Type::Json => format!("${n}::text[]::json[]"),
+        Type::Bytes => format!("${n}::bytea[]"),
+    });
+    format!("SELECT * FROM unnest({})", arrays.collect::<Vec<_>>().join(", "))
+}
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations/postgres");
+    migrations.dangerous_set_table_name(TABLE);
+    migrations
+});
+
+/// The two numbers of the advisory lock: "memc", and the table of the ledger, since others may be in other schemas.
+const LOCK: &str = "1835363683, 'ledger'::regclass::oid::integer";
+
+/// Who has that lock, as far as this user may know.
+const HOLDER: &str = "SELECT concat_ws(' ', 'server process', pid, '(' || application_name || ')', 'from ' || host(client_addr), \
+     'which is ' || state) \
+     FROM pg_locks JOIN pg_stat_activity USING (pid) \
+     WHERE locktype = 'advisory' AND granted AND classid = 1835363683 AND objid = 'ledger'::regclass";
+
+pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+    let address = PgConnectOptions::from_str(url).map_err(|_| {
+        ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database")
+    })?;
+    let address = match address.get_application_name() {
+        None => address.application_name("memc"),
+        Some(_) => address,
+    };
+    Ok(Arc::new(ServerStore::open(Postgres { address: address.disable_statement_logging() }, options).await?))
+}
+
+struct Postgres {
+    address: PgConnectOptions,
+}
+
+impl Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        f.debug_struct("Postgres")
+            .field("host", &address.get_host())
+            .field("port", &address.get_port())
+            .field("database", &address.get_database())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server for Postgres {
+    const KIND: &'static str = "postgres";
+
+    type Connection = PgConnection;
+
+    fn statements() -> &'static Statements {
+        &STATEMENTS
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+
+    fn address(&self) -> &PgConnectOptions {
+        &self.address
+    }
+
+    async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // Everything is read along an index; a table without statistics would be sorted instead. Nothing here is worth
+        // compiling.
+        let set = "SET enable_sort = off; SET enable_bitmapscan = off; SET jit = off";
+        raw_sql(set).execute(connection).await.map(|_| ())
+    }
+
+    async fn set_up_for_turns(connection: &mut PgConnection, options: &Options) -> Result<(), sqlx::Error> {
+        let (wait, patience) = (options.lock_wait.as_millis(), options.patience.as_millis());
+        let set = format!(
+            "SET synchronous_commit = on; \
+             SET lock_timeout = {wait}; \
+             SET statement_timeout = {}; \
+             SET idle_in_transaction_session_timeout = {patience}; \
+             SET tcp_user_timeout = {patience}",
+            wait + patience
+        );
+        raw_sql(AssertSqlSafe(set)).execute(connection).await.map(|_| ())
+    }
+
+    async fn migrate(connection: &mut PgConnection) -> Result<(), ConnectError> {
+        let failed = |error| ConnectError::Store(failure(error).reading("migrate"));
+        // Without the lock, and without a write, where there is nothing to do: the server may be read-only.
+        let applied = format!("SELECT version, checksum, success FROM {TABLE}");
+        match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(&mut *connection).await {
+            Ok(applied) if up_to_date(&applied, &MIGRATIONS)? => return Ok(()),
+            Ok(_) => {}
+            Err(error) if code(&error).as_deref() == Some(session::UNDEFINED_TABLE) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // Under an advisory lock of sqlx's; each migration is a transaction.
+        let migrated = MIGRATIONS.run_direct(None, connection, false).await;
+        migrated.map_err(|error| refused(error, &MIGRATIONS, failure))
+    }
+
+    async fn begin(connection: &mut PgConnection, _: &Options) -> Result<Began, sqlx::Error> {
+        // In one round trip. What is read afterwards is read in statements of their own, which see what was committed
+        // before the lock was let go.
+        let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending");
+        match raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await {
+            Ok(_) => Ok(Began::Alone),
+            Err(error) if code(&error).as_deref() == Some(session::LOCK_NOT_AVAILABLE) => {
+                raw_sql("ROLLBACK").execute(&mut *connection).await?;
+                let holder: Option<String> = sqlx::query_scalar(HOLDER).fetch_optional(connection).await?;
+                Ok(Began::Locked(holder.unwrap_or_else(|| "another".into())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // The lock goes with the transaction, after its record was flushed.
+        raw_sql("COMMIT").execute(connection).await.map(|_| ())
+    }
+
+    async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        raw_sql("ROLLBACK").execute(connection).await.map(|_| ())
+    }
+
+    async fn begin_reading(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(connection).await.map(|_| ())
+    }
+
+    async fn findings(connection: &mut PgConnection) -> Result<Vec<Finding>, sqlx::Error> {
+        settings::findings(connection).await
+    }
+}

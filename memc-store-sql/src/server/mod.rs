@@ -1,0 +1,252 @@
+//! A store on a database server: a connection for turns, and some for reads.
+
+mod readers;
+mod turn;
+
+use std::error::Error;
+use std::fmt::{self, Debug};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::Revision;
+use memc_core::store::{Decide, Finding, Load, Severity, Store, StoreError, TurnError};
+use sqlx::Connection;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::session::{Failure, Session};
+use crate::statement::Statements;
+use crate::turn::in_a_task;
+use crate::{ConnectError, Options, ledger};
+use readers::Readers;
+
+/// An answer that is being waited for.
+type Asked<'c, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'c>>;
+
+/// What is particular to one kind of database server. What it shows for debugging has no password in it.
+pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
+    /// What its findings' codes begin with.
+    const KIND: &'static str;
+
+    type Connection: Session + Connection;
+
+    fn statements() -> &'static Statements;
+
+    /// What an error means for who asked.
+    fn failure(error: sqlx::Error) -> Failure;
+
+    /// Where it is and how to get in; not to be shown to anyone.
+    fn address(&self) -> &<Self::Connection as Connection>::Options;
+
+    /// Settings of every session that the ledger's promises rest on.
+    fn set_up(connection: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Settings of a session that takes turns: how long it waits for them, and how long the server bears with it.
+    fn set_up_for_turns(
+        connection: &mut Self::Connection,
+        options: &Options,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Bring the schema up to date, alone.
+    fn migrate(connection: &mut Self::Connection) -> impl Future<Output = Result<(), ConnectError>> + Send;
+
+    /// Begin a transaction, take the ledger's lock and set the savepoint that [`Session::undo`] goes back to. Of the
+    /// lock's waiters the one that has waited longest is next.
+    fn begin(
+        connection: &mut Self::Connection,
+        options: &Options,
+    ) -> impl Future<Output = Result<Began, sqlx::Error>> + Send;
+
+    /// Commit, durably, then let go of the lock.
+    fn commit(connection: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// End the transaction without a change, and let go of the lock.
+    fn roll_back(connection: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Begin a transaction that sees one moment and changes nothing.
+    fn begin_reading(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// What the server's settings say about what it acknowledges.
+    fn findings(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<Finding>, sqlx::Error>> + Send;
+}
+
+/// How a turn began.
+pub(crate) enum Began {
+    /// With the lock.
+    Alone,
+    /// Not at all: the lock was another's all the time, who is named.
+    Locked(String),
+}
+
+/// A ledger on a database server. Clones share their connections.
+pub(crate) struct ServerStore<S: Server> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S: Server> {
+    server: S,
+    options: Options,
+    readers: Readers<S::Connection>,
+    /// Taken out for a turn, and put back only in good order. Empty means: open another.
+    writer: Mutex<Option<S::Connection>>,
+}
+
+impl<S: Server> Debug for ServerStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerStore").field("server", &self.inner.server).finish_non_exhaustive()
+    }
+}
+
+impl<S: Server> ServerStore<S> {
+    /// Connect, and bring the schema up to date.
+    pub(crate) async fn open(server: S, options: Options) -> Result<Self, ConnectError> {
+        let inner = Inner { server, options, readers: Readers::default(), writer: Mutex::new(None) };
+        let mut connection = inner.connect().await.map_err(|failure| failure.reading("open"))?;
+        S::migrate(&mut connection).await?;
+        inner.readers.keep(connection);
+        Ok(ServerStore { inner: Arc::new(inner) })
+    }
+}
+
+impl<S: Server> Inner<S> {
+    /// A new connection.
+    async fn connect(&self) -> Result<S::Connection, Failure> {
+        self.in_time(async {
+            let mut connection = S::Connection::connect_with(self.server.address()).await?;
+            S::set_up(&mut connection).await?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// What the server has to answer in time. What it does not leaves the connection in no known state.
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.options.patience, answer).await {
+            Ok(answer) => answer.map_err(S::failure),
+            Err(_) => Err(Failure::Unavailable(silent(self.options.patience))),
+        }
+    }
+
+    /// Ask something outside any transaction.
+    async fn read<T: Send>(
+        &self,
+        operation: &'static str,
+        mut ask: impl for<'c> FnMut(&'c mut S::Connection) -> Asked<'c, T> + Send,
+    ) -> Result<T, StoreError> {
+        let reading = |failure: Failure| failure.reading(operation);
+        let patience = self.options.patience;
+        let silent = |_| StoreError::unavailable(operation, silent(patience));
+        let _permit = timeout(patience, self.readers.permit()).await.map_err(silent)?;
+        if let Some(mut kept) = self.readers.take() {
+            match timeout(patience, ask(&mut kept)).await.map_err(silent)? {
+                // The server may have been started again since it was last used, and it is not the only one.
+                Err(Failure::Unavailable(_)) => self.readers.forget(),
+                answer => {
+                    self.readers.keep(kept);
+                    return answer.map_err(reading);
+                }
+            }
+        }
+        let mut fresh = self.connect().await.map_err(reading)?;
+        let answer = timeout(patience, ask(&mut fresh)).await.map_err(silent)?;
+        if !matches!(answer, Err(Failure::Unavailable(_))) {
+            self.readers.keep(fresh);
+        }
+        answer.map_err(reading)
+    }
+}
+
+fn silent(patience: Duration) -> Box<dyn Error + Send + Sync> {
+    format!("the server has not answered for {patience:?}").into()
+}
+
+/// Tell the server, so that it need not find out by itself; whatever is wrong with it, it is not used again.
+async fn close<C: Connection>(connection: C) {
+    let _ = timeout(Duration::from_secs(1), connection.close()).await;
+}
+
+#[async_trait]
+impl<S: Server> Store for ServerStore<S> {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.read("head", |connection| Box::pin(ledger::head(connection, S::statements()))).await
+    }
+
+    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
+        // One of its own: a transaction on it ends with it, whatever becomes of the reader.
+        let inner = &self.inner;
+        let mut connection = inner.connect().await.map_err(|failure| failure.reading("load"))?;
+        let began = inner.in_time(S::begin_reading(&mut connection)).await;
+        began.map_err(|failure| failure.reading("load"))?;
+        let loaded = ledger::load(&mut connection, S::statements(), inner.options.patience, into).await;
+        close(connection).await;
+        loaded
+    }
+
+    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
+        let sql = S::statements();
+        let read =
+            self.inner.read("commits", |connection| Box::pin(ledger::commits(connection, sql, after, limit)));
+        read.await
+    }
+
+    async fn history(
+        &self,
+        target: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        let target = target.map(str::to_owned);
+        let read = self.inner.read("history", |connection| {
+            let target = target.clone();
+            Box::pin(async move {
+                ledger::history(connection, S::statements(), target.as_deref(), before, limit).await
+            })
+        });
+        read.await
+    }
+
+    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+        in_a_task(by, |caller| turn::run(Arc::clone(&self.inner), at, caller)).await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        // As those that take turns.
+        let inner = &self.inner;
+        let reading = |failure: Failure| failure.reading("check");
+        let mut connection = inner.connect().await.map_err(reading)?;
+        let findings = inner
+            .in_time(async {
+                S::set_up_for_turns(&mut connection, &inner.options).await?;
+                S::findings(&mut connection).await
+            })
+            .await;
+        close(connection).await;
+        match findings {
+            // It answers, but not this.
+            Err(Failure::Corrupt(error)) => Ok(vec![Finding {
+                severity: Severity::Refuse,
+                code: format!("{}.settings", S::KIND),
+                message: format!(
+                    "the server's settings cannot be read, so that nothing is known of them: {error}"
+                ),
+            }]),
+            findings => findings.map_err(reading),
+        }
+    }
+}
+
+/// A setting that must not be as it is. The code has the server's kind before the setting's name.
+pub(crate) fn refuse(kind: &str, setting: &str, is: &str, needed: &str, how: &str) -> Finding {
+    Finding {
+        severity: Severity::Refuse,
+        code: format!("{kind}.{setting}"),
+        message: format!("{setting} is {is}, {needed} is needed: {how}"),
+    }
+}

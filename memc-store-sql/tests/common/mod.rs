@@ -1,0 +1,80 @@
+//! What tests of single stores share.
+
+#![allow(dead_code)] // each test uses some of it
+
+use memc_core::ledger::{Action, Change, Commit, Head};
+use memc_core::model::{CommitId, Principal, Record, Team, TeamId, TeamName, Timestamp};
+use memc_core::store::{Decide, Load, Severity, Store, TurnError};
+
+/// A commit after `head`.
+pub(crate) fn commit(head: Head, at: Timestamp, changes: Vec<Change>) -> Commit {
+    Commit {
+        revision: head.revision.next(),
+        id: CommitId::fresh(),
+        previous: head.id,
+        at: at.max(head.at),
+        actor: Principal::new("user:test").unwrap(),
+        action: Action { name: "test".into(), target: String::new(), detail: String::new() },
+        request: None,
+        changes,
+    }
+}
+
+/// Appends, after whatever was missed, what a function makes of the ledger's end.
+pub(crate) struct Then<F>(pub(crate) Head, pub(crate) F);
+
+impl<F: FnMut(Head, Timestamp) -> Vec<Commit> + Send> Decide for Then<F> {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        let head = missed.last().map_or(self.0, Commit::head);
+        (self.1)(head, now)
+    }
+}
+
+/// One commit that puts a team of its revision's number.
+pub(crate) fn one(head: Head, now: Timestamp) -> Vec<Commit> {
+    let revision = head.revision.next();
+    let name = TeamName::new(&format!("t{revision}")).unwrap();
+    let team = Record::Team(Team { id: TeamId::new(revision.get()), name, revision });
+    vec![commit(head, now, vec![Change::Put(team)])]
+}
+
+pub(crate) async fn append(store: &dyn Store, at: Head) -> Result<Head, TurnError> {
+    store.turn(at, &mut Then(at, one)).await
+}
+
+/// Append what changes come to, in commits of their own.
+pub(crate) async fn append_changes(
+    store: &dyn Store,
+    at: Head,
+    changes: Vec<Vec<Change>>,
+) -> Result<Head, TurnError> {
+    let make = move |mut head: Head, now: Timestamp| {
+        let commits = changes.iter().map(|changes| {
+            let made = commit(head, now, changes.clone());
+            head = made.head();
+            made
+        });
+        commits.collect()
+    };
+    store.turn(at, &mut Then(at, make)).await
+}
+
+pub(crate) async fn load(store: &dyn Store) -> Vec<Record> {
+    struct Collect(Vec<Record>);
+    impl Load for Collect {
+        fn take(&mut self, records: Vec<Record>) -> Result<(), String> {
+            self.0.extend(records);
+            Ok(())
+        }
+    }
+    let mut into = Collect(Vec::new());
+    store.load(&mut into).await.expect("load");
+    into.0
+}
+
+/// The codes of what stands against trusting a store.
+pub(crate) async fn refusals(store: &dyn Store) -> Vec<String> {
+    let findings = store.check().await.expect("check");
+    let refused = findings.into_iter().filter(|finding| finding.severity == Severity::Refuse);
+    refused.map(|finding| finding.code).collect()
+}

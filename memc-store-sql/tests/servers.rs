@@ -1,0 +1,547 @@
+//! Stores on database servers: what servers and networks do to them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Then, append, append_changes, load, one, refusals};
+use memc_core::ledger::{Change, Commit, Head};
+use memc_core::model::{
+    Cluster, ClusterId, ClusterName, Host, HostId, HostName, HostStatus, Key, Mib, Policy, Port, PortRange,
+    Record, Revision,
+};
+use memc_core::store::TurnError;
+use memc_store_sql::{ConnectError, Options, connect, connect_with};
+use memc_test_servers::{MariaDb, Postgres, Server};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, raw_sql};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const IMPATIENT: Options =
+    Options { lock_wait: Duration::from_millis(1000), patience: Duration::from_millis(1000) };
+
+/// Run something as another program would.
+async fn run(server: &Server, sql: &str) {
+    if server.url().starts_with("postgres") {
+        let mut raw = PgConnection::connect(&server.url()).await.unwrap();
+        raw_sql(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+    } else {
+        let mut raw = MySqlConnection::connect(&server.url()).await.unwrap();
+        raw_sql(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+    }
+}
+
+/// Tests on each kind of server.
+macro_rules! on_each {
+    ($($name:ident: $run:expr;)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() {
+                    ($run)(Postgres::start(&[])).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn mariadb() {
+                    ($run)(MariaDb::start(&[])).await;
+                }
+            }
+        )*
+    };
+}
+
+on_each! {
+    several_open_an_empty_database_at_once: open_at_once;
+    a_newer_schema_is_refused: newer_schema;
+    another_format_is_not_appended_to: another_format;
+    a_server_that_was_killed_is_picked_up_again: kill_server;
+    a_connection_that_is_ended_during_a_turn_appends_nothing: end_connections;
+    a_connection_lost_during_the_commit_is_unknown: lose_commit;
+    a_server_that_stops_answering_is_given_up: stop_server;
+    a_turn_that_somebody_keeps_is_named: keep_the_turn;
+    a_holder_that_is_cut_off_does_not_keep_the_turn: cut_off;
+    cancelled_turns_lose_nothing: cancel;
+    changes_are_made_in_their_order_where_it_matters: order;
+    passwords_are_not_shown: passwords;
+}
+
+async fn open_at_once(server: Server) {
+    let url = server.url();
+    let opening: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { connect(&url).await })
+        })
+        .collect();
+    let mut at = Head::EMPTY;
+    for opened in opening {
+        let store = opened.await.unwrap().expect("connect");
+        at = append(&*store, at).await.expect("append");
+    }
+    assert_eq!(at.revision, Revision::new(4));
+    assert_eq!(load(&*connect(&url).await.unwrap()).await.len(), 4);
+}
+
+async fn newer_schema(server: Server) {
+    drop(connect(&server.url()).await.expect("connect"));
+    let (yes, none) = if server.url().starts_with("postgres") { ("true", "'\\x00'") } else { ("1", "x'00'") };
+    let later = format!(
+        "INSERT INTO memc_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', {yes}, {none}, 0)"
+    );
+    run(&server, &later).await;
+    let error = connect(&server.url()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 1 }), "{error}");
+}
+
+async fn another_format(server: Server) {
+    let store = connect(&server.url()).await.expect("connect");
+    let head = append(&*store, Head::EMPTY).await.unwrap();
+    run(&server, "UPDATE ledger SET format = 99").await;
+    assert_eq!(store.head().await.unwrap(), Head { format: 99, ..head });
+    assert!(matches!(append(&*store, head).await, Err(TurnError::Format(99))));
+    assert_eq!(store.commits(Revision::default(), 10).await.unwrap().len(), 1);
+}
+
+async fn kill_server(mut server: Server) {
+    let store = connect(&server.url()).await.expect("connect");
+    let mut at = Head::EMPTY;
+    for _ in 0..3 {
+        for _ in 0..20 {
+            at = append(&*store, at).await.expect("append");
+        }
+        // Meanwhile turns are taken, and one may be cut off anywhere.
+        let turns = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move {
+                let mut known = at;
+                loop {
+                    match append(&*store, known).await {
+                        Ok(head) => known = head,
+                        Err(error) => return (known, error),
+                    }
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        server.kill9();
+        let (known, error) = turns.await.unwrap();
+        assert!(
+            matches!(&error, TurnError::Store(error) | TurnError::Unknown(error) if error.is_temporary()),
+            "{error:?}"
+        );
+        assert!(store.head().await.unwrap_err().is_temporary());
+        assert!(matches!(append(&*store, known).await, Err(TurnError::Store(error)) if error.is_temporary()));
+        server.restart();
+        at = store.head().await.expect("picked up again");
+        let unknown = matches!(error, TurnError::Unknown(_));
+        assert!(
+            at == known || (unknown && at.revision == known.revision.next()),
+            "{known:?} was acknowledged, {at:?} is there"
+        );
+        at = append(&*store, at).await.expect("picked up again");
+    }
+    assert_eq!(load(&*store).await.len() as u64, at.revision.get());
+}
+
+/// End every session of the store's, from inside a turn.
+async fn end_connections(server: Server) {
+    let store = connect(&server.url()).await.expect("connect");
+    let at = append(&*store, Head::EMPTY).await.unwrap();
+    let make = |head: Head, now| {
+        let server = &server;
+        let kill = async {
+            if server.url().starts_with("postgres") {
+                let end =
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'memc'";
+                run(server, end).await;
+            } else {
+                let mut raw = MySqlConnection::connect(&server.url()).await.unwrap();
+                let others: Vec<u64> = sqlx::query_scalar(
+                    "SELECT CAST(id AS UNSIGNED) FROM information_schema.processlist \
+                     WHERE db = 'memc' AND id <> connection_id()",
+                )
+                .fetch_all(&mut raw)
+                .await
+                .unwrap();
+                assert!(!others.is_empty());
+                for id in others {
+                    raw_sql(AssertSqlSafe(format!("KILL {id}"))).execute(&mut raw).await.unwrap();
+                }
+            }
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(kill));
+        one(head, now)
+    };
+    let taken = store.turn(at, &mut Then(at, make)).await;
+    assert!(matches!(&taken, Err(TurnError::Store(error)) if error.is_temporary()), "{taken:?}");
+    assert_eq!(store.head().await.unwrap(), at);
+    append(&*store, at).await.expect("goes on");
+}
+
+/// Between a store and its server.
+struct Proxy {
+    url: String,
+    /// Do not pass on the answer to the next COMMIT, but break off.
+    breaks_off: Arc<AtomicBool>,
+    /// Pass nothing on any more.
+    silent: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    async fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let url = server.url().replace(&format!(":{}", server.port()), &format!(":{own}"));
+        let proxy = Proxy {
+            url,
+            breaks_off: Arc::new(AtomicBool::new(false)),
+            silent: Arc::new(AtomicBool::new(false)),
+        };
+        let (breaks_off, silent, port) =
+            (Arc::clone(&proxy.breaks_off), Arc::clone(&proxy.silent), server.port());
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                tokio::spawn(pass(client, server, Arc::clone(&breaks_off), Arc::clone(&silent)));
+            }
+        });
+        proxy
+    }
+}
+
+async fn pass(client: TcpStream, server: TcpStream, breaks_off: Arc<AtomicBool>, silent: Arc<AtomicBool>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            read = from_client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                while silent.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                to_server.write_all(&asked[..count]).await.unwrap();
+                let commits = asked[..count].windows(6).any(|part| part == b"COMMIT");
+                if commits && breaks_off.swap(false, Ordering::SeqCst) {
+                    // Until the server has answered, so that it surely was committed.
+                    from_server.read(&mut answered).await.unwrap();
+                    return;
+                }
+            }
+            read = from_server.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                if to_client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn lose_commit(server: Server) {
+    let proxy = Proxy::before(&server).await;
+    let store = connect(&proxy.url).await.expect("connect");
+    let at = append(&*store, Head::EMPTY).await.unwrap();
+    proxy.breaks_off.store(true, Ordering::SeqCst);
+    let taken = append(&*store, at).await;
+    assert!(matches!(&taken, Err(TurnError::Unknown(error)) if error.is_temporary()), "{taken:?}");
+    // An empty turn tells.
+    let mut missed = Vec::new();
+    struct Look<'a>(&'a mut Vec<Commit>);
+    impl memc_core::store::Decide for Look<'_> {
+        fn decide(&mut self, missed: Vec<Commit>, _: memc_core::model::Timestamp) -> Vec<Commit> {
+            *self.0 = missed;
+            Vec::new()
+        }
+    }
+    let head = store.turn(at, &mut Look(&mut missed)).await.expect("turn");
+    assert_eq!((head.revision.get(), missed.len()), (2, 1));
+}
+
+async fn stop_server(server: Server) {
+    let store = connect_with(&server.url(), IMPATIENT).await.expect("connect");
+    let at = append(&*store, Head::EMPTY).await.unwrap();
+    server.stop_process();
+    let taken = append(&*store, at).await;
+    assert!(matches!(&taken, Err(TurnError::Store(error)) if error.is_temporary()), "{taken:?}");
+    assert!(store.head().await.unwrap_err().is_temporary());
+    assert!(store.check().await.unwrap_err().is_temporary());
+    server.continue_process();
+    assert_eq!(store.head().await.expect("goes on"), at);
+    append(&*store, at).await.expect("goes on");
+}
+
+async fn keep_the_turn(server: Server) {
+    let store = connect_with(&server.url(), IMPATIENT).await.expect("connect");
+    let other = connect(&server.url()).await.expect("connect");
+    let at = append(&*store, Head::EMPTY).await.unwrap();
+    let (inside, entered) = tokio::sync::oneshot::channel();
+    let (leave, left) = std::sync::mpsc::channel::<()>();
+    let keeping = tokio::spawn(async move {
+        let mut inside = Some(inside);
+        let make = move |head, now| {
+            inside.take().unwrap().send(()).unwrap();
+            tokio::task::block_in_place(|| left.recv()).unwrap();
+            one(head, now)
+        };
+        other.turn(at, &mut Then(at, make)).await
+    });
+    entered.await.unwrap();
+    let error = append(&*store, at).await.unwrap_err();
+    assert!(matches!(&error, TurnError::Store(error) if error.is_temporary()), "{error}");
+    let holder = if server.url().starts_with("postgres") { "server process" } else { "connection" };
+    assert!(error.to_string().contains("store locked") && error.to_string().contains(holder), "{error}");
+    // Reads do not need it.
+    assert_eq!(store.head().await.unwrap(), at);
+    leave.send(()).unwrap();
+    let head = keeping.await.unwrap().expect("its turn goes on");
+    append(&*store, head).await.expect("append");
+}
+
+/// The server ends a session whose client is not heard of any more in the middle of a turn.
+async fn cut_off(server: Server) {
+    let proxy = Proxy::before(&server).await;
+    let lost = connect_with(&proxy.url, IMPATIENT).await.expect("connect");
+    let other = connect(&server.url()).await.expect("connect");
+    let at = append(&*lost, Head::EMPTY).await.unwrap();
+    let make = |head, now| {
+        proxy.silent.store(true, Ordering::SeqCst);
+        one(head, now)
+    };
+    // Nothing that it sends arrives, nor that it closes the connection.
+    let taken = lost.turn(at, &mut Then(at, make)).await;
+    assert!(matches!(&taken, Err(TurnError::Store(error)) if error.is_temporary()), "{taken:?}");
+    let head = append(&*other, at).await.expect("the turn is free again");
+    proxy.silent.store(false, Ordering::SeqCst);
+    assert_eq!(append(&*lost, head).await.expect("goes on").revision, Revision::new(3));
+    assert_eq!(load(&*other).await.len(), 3);
+}
+
+/// Turns whose futures are dropped at any moment: what was acknowledged is there, nothing is there by half, and the
+/// connections are in order.
+async fn cancel(mut server: Server) {
+    // Nothing here is about what a disk keeps.
+    let quick = if server.url().starts_with("postgres") { "fsync" } else { "innodb-flush-log-at-trx-commit" };
+    server.restart_with(&[(quick, "0")]);
+    let store = connect(&server.url()).await.expect("connect");
+    let mut random = 7_u64;
+    let (mut at, mut acknowledged, mut dropped) = (Head::EMPTY, Vec::new(), 0);
+    let since = Instant::now();
+    for _ in 0..20 {
+        at = append(&*store, at).await.expect("append");
+    }
+    // At any moment of a turn, and a while after, however fast this machine is.
+    let most = since.elapsed().as_micros() as u64 / 20 * 3 / 2;
+    for _ in 0..2000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let make = |mut head: Head, now| {
+            let mut commits = Vec::new();
+            for _ in 0..2 {
+                commits.extend(one(head, now));
+                head = commits[commits.len() - 1].head();
+            }
+            commits
+        };
+        let after = Duration::from_micros((random >> 32) % most);
+        match tokio::time::timeout(after, store.turn(at, &mut Then(at, make))).await {
+            Ok(taken) => {
+                at = taken.expect("turn");
+                acknowledged.push(at);
+            }
+            Err(_) => dropped += 1,
+        }
+        // So that not too much is missed.
+        if random >> 60 == 0 {
+            at = store.head().await.expect("head");
+        }
+    }
+    eprintln!("{} turns acknowledged, {dropped} dropped", acknowledged.len());
+    assert!(acknowledged.len() > 100 && dropped > 100);
+    at = append(&*store, store.head().await.unwrap()).await.expect("append");
+    let commits = store.commits(Revision::default(), usize::MAX).await.expect("commits");
+    assert_eq!(commits.last().unwrap().head(), at);
+    assert_eq!(commits.len() % 2, 1, "half a turn was appended");
+    for head in acknowledged {
+        assert_eq!(commits[head.revision.get() as usize - 1].head(), head, "acknowledged, but not there");
+    }
+    assert_eq!(load(&*connect(&server.url()).await.unwrap()).await.len(), commits.len());
+}
+
+fn cluster(id: u64, name: &str) -> Record {
+    let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11219).unwrap() };
+    let name = ClusterName::new(name).unwrap();
+    Record::Cluster(Cluster {
+        id: ClusterId::new(id),
+        name,
+        ports,
+        policy: Policy::default(),
+        revision: Revision::new(1),
+    })
+}
+
+fn host(id: u64, name: &str, cluster: u64) -> Record {
+    Record::Host(Host {
+        id: HostId::new(id),
+        name: HostName::new(name).unwrap(),
+        cluster: ClusterId::new(cluster),
+        address: std::net::IpAddr::from([127, 0, 0, 1]),
+        memory: Mib::ZERO,
+        rack: None,
+        status: HostStatus::Active,
+        blocked_ports: Default::default(),
+        served: Revision::default(),
+        served_at: None,
+        revision: Revision::new(1),
+    })
+}
+
+/// Changes of one turn that cannot be made all at once: two hosts exchange their names, a host leaves a cluster that is
+/// removed, another takes its name.
+async fn order(server: Server) {
+    let store = connect(&server.url()).await.expect("connect");
+    let put = |record: Record| vec![Change::Put(record)];
+    let begin =
+        vec![put(cluster(1, "web")), put(cluster(2, "batch")), put(host(3, "a", 1)), put(host(4, "b", 1))];
+    let at = append_changes(&*store, Head::EMPTY, begin).await.expect("begin");
+    let exchange = vec![put(host(3, "c", 1)), put(host(4, "a", 1)), put(host(3, "b", 1))];
+    let at = append_changes(&*store, at, exchange).await.expect("exchange");
+    let remove = vec![Change::Remove(Key::Cluster { id: ClusterId::new(1) })];
+    let leave = vec![put(host(3, "b", 2)), put(host(4, "a", 2)), remove, put(cluster(5, "web"))];
+    append_changes(&*store, at, leave).await.expect("leave");
+    let mut there = load(&*store).await;
+    there.sort_by_key(Record::key);
+    let mut expected = vec![cluster(2, "batch"), cluster(5, "web"), host(3, "b", 2), host(4, "a", 2)];
+    expected.sort_by_key(Record::key);
+    assert_eq!(there, expected);
+}
+
+async fn passwords(server: Server) {
+    let scheme = if server.url().starts_with("postgres") { "memc@" } else { "root@" };
+    let url = server.url().replace(scheme, &scheme.replace('@', ":very-secret@"));
+    // PostgreSQL takes any password here, MariaDB none.
+    match connect(&url).await {
+        Ok(store) => assert!(!format!("{store:?}").contains("very-secret")),
+        Err(error) => assert!(!format!("{error} {error:?}").contains("very-secret"), "{error}"),
+    }
+    let error = connect(&url.replace("127.0.0.1", "no host")).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("very-secret"), "{error:?}");
+}
+
+// ---- Settings
+
+#[tokio::test]
+async fn unsafe_settings_of_postgres_are_refused() {
+    let mut server = Postgres::start(&[]);
+    let store = connect(&server.url()).await.expect("connect");
+    assert_eq!(refusals(&*store).await, [""; 0]);
+    for (setting, value, code) in [
+        ("fsync", "off", "postgres.fsync"),
+        ("full_page_writes", "off", "postgres.full_page_writes"),
+        ("default_transaction_read_only", "on", "postgres.default_transaction_read_only"),
+    ] {
+        server.restart_with(&[(setting, value)]);
+        assert_eq!(refusals(&*store).await, [code]);
+        // One that is there can be opened, to be told so.
+        assert_eq!(refusals(&*connect(&server.url()).await.expect("connect")).await, [code]);
+    }
+    // The session's own, whatever the server's is.
+    server.restart_with(&[
+        ("synchronous_commit", "off"),
+        ("lock_timeout", "1"),
+        ("statement_timeout", "1000"),
+    ]);
+    assert_eq!(refusals(&*store).await, [""; 0]);
+    append(&*store, Head::EMPTY).await.expect("append");
+    server.kill9();
+    std::fs::write(server.data().join("standby.signal"), "").unwrap();
+    server.restart_with(&[]);
+    assert_eq!(refusals(&*store).await, ["postgres.in_recovery"]);
+    let at = store.head().await.expect("a standby can be read");
+    assert!(matches!(append(&*store, at).await, Err(TurnError::Store(error)) if error.is_temporary()));
+}
+
+#[tokio::test]
+async fn unsafe_settings_of_mariadb_are_refused() {
+    let mut server = MariaDb::start(&[("sql-mode", ""), ("transaction-isolation", "REPEATABLE-READ")]);
+    let store = connect(&server.url()).await.expect("connect");
+    assert_eq!(refusals(&*store).await, [""; 0], "the session has its own");
+    append(&*store, Head::EMPTY).await.expect("append");
+    for (settings, code) in [
+        (&[("innodb-flush-log-at-trx-commit", "2")][..], "mariadb.innodb_flush_log_at_trx_commit"),
+        (&[("innodb-flush-log-at-trx-commit", "0")][..], "mariadb.innodb_flush_log_at_trx_commit"),
+        (&[("innodb-doublewrite", "0")][..], "mariadb.innodb_doublewrite"),
+        (&[("log-bin", "binlog"), ("server-id", "1")][..], "mariadb.sync_binlog"),
+        (&[("read-only", "1")][..], "mariadb.read_only"),
+    ] {
+        server.restart_with(settings);
+        assert_eq!(refusals(&*store).await, [code]);
+    }
+    server.restart_with(&[("innodb-flush-log-at-trx-commit", "3"), ("log-bin", "b"), ("sync-binlog", "1")]);
+    assert_eq!(refusals(&*store).await, [""; 0]);
+    run(&server, "CREATE TABLE other (x INT) ENGINE = Aria").await;
+    assert_eq!(refusals(&*store).await, [""; 0], "what others keep there");
+    run(&server, "ALTER TABLE requests ENGINE = Aria").await;
+    assert_eq!(refusals(&*store).await, ["mariadb.engine"]);
+}
+
+/// A change of the schema is no transaction on MariaDB: one that broke off is made again.
+#[tokio::test]
+async fn a_migration_that_broke_off_is_made_again() {
+    let whole = include_str!("../migrations/mysql/0001_ledger.sql");
+    let (before, after) = whole.split_at(whole.find("CREATE TABLE IF NOT EXISTS instances").unwrap());
+    assert!(after.contains("TRIGGER"));
+    let server = MariaDb::start(&[]);
+    run(
+        &server,
+        "CREATE TABLE memc_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+         checksum BLOB NOT NULL, execution_time BIGINT NOT NULL); \
+         INSERT INTO memc_migrations (version, description, success, checksum, execution_time) \
+         VALUES (1, 'ledger', FALSE, x'00', -1)",
+    )
+    .await;
+    run(&server, before).await;
+    let store = connect(&server.url()).await.expect("connect");
+    append(&*store, Head::EMPTY).await.expect("append");
+    // And once more where all was done but for its being said.
+    run(&server, "UPDATE memc_migrations SET success = FALSE").await;
+    assert_eq!(
+        connect(&server.url()).await.expect("connect").head().await.unwrap().revision,
+        Revision::new(1)
+    );
+}
+
+/// Catching up on a table that was never analysed goes along the index, and not by way of a sort.
+#[tokio::test]
+async fn postgres_reads_commits_in_their_order() {
+    let explain = [
+        ("autovacuum", "off"),
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+    ];
+    let server = Postgres::start(&explain);
+    let store = connect(&server.url()).await.expect("connect");
+    let mut at = Head::EMPTY;
+    for _ in 0..20 {
+        at = append_changes(&*store, at, vec![Vec::new(); 100]).await.expect("append");
+    }
+    // Often enough for a plan that is kept for all parameters.
+    for after in 0..10 {
+        store.commits(Revision::new(199 * after), 257).await.expect("commits");
+    }
+    let log = std::fs::read_to_string(server.log()).unwrap();
+    let plans: Vec<&str> =
+        log.split("Query Text: ").filter(|plan| plan.contains("WHERE revision > $1")).collect();
+    assert!(plans.len() >= 10);
+    for plan in plans {
+        assert!(plan.contains("->  Index Scan using commits_pkey") && !plan.contains("->  Sort"), "{plan}");
+    }
+}
