@@ -15,7 +15,7 @@ const PLANS: u64 = 8;
 /// Requests are spread over this many hashes: up to four million of them, a hash has a thousand.
 const REQUESTS: u64 = 4096;
 /// Hashes of the index of claims and references. Nobody reads one whole.
-pub(crate) const INDEXES: usize = 64;
+const INDEXES: usize = 64;
 
 /// The kinds of records, in the order in which they are loaded.
 pub(crate) const KINDS: [&str; 10] =
@@ -157,7 +157,18 @@ pub(crate) fn needs(record: &Record) -> Vec<Key> {
     }
 }
 
-/// A record's name in the index of references: its kind and its field.
+/// A field of the index, and the number of its hash.
+pub(crate) fn indexed(field: String) -> (usize, String) {
+    // Less than INDEXES.
+    ((fnv1a(field.as_bytes()) % INDEXES as u64) as usize, field)
+}
+
+/// Where the index counts the records that refer to this one.
+pub(crate) fn references(key: &Key) -> (usize, String) {
+    indexed(format!("of:{}", name(key)))
+}
+
+/// What a record is called in the index: its kind and its field.
 pub(crate) fn name(key: &Key) -> String {
     format!("{}/{}", kind(key), field(key))
 }

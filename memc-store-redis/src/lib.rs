@@ -62,7 +62,7 @@ impl Default for RedisOptions {
 
 /// A ledger on a Redis server or in a Redis Cluster. Any number of handles in any number of processes may be open on it.
 ///
-/// Clones share one connection, and one more on which they wait for their turn.
+/// Clones share one connection, and another on which they wait for their turn.
 #[derive(Debug, Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -74,8 +74,9 @@ struct Inner {
     keys: Keys,
     scripts: Scripts,
     options: RedisOptions,
-    /// Turns of this handle, in the order of its callers, and the connection that waits for them.
-    waiting: tokio::sync::Mutex<turn::Waiter>,
+    /// The turns of this handle, in the order of its callers.
+    turns: tokio::sync::Mutex<()>,
+    waiting: turn::Waiting,
     handle: Uuid,
     tickets: AtomicU64,
     trimming: AtomicBool,
@@ -96,7 +97,8 @@ impl RedisStore {
             keys,
             scripts: Scripts::new(),
             options,
-            waiting: tokio::sync::Mutex::default(),
+            turns: tokio::sync::Mutex::default(),
+            waiting: turn::Waiting::default(),
             handle: Uuid::now_v7(),
             tickets: AtomicU64::new(0),
             trimming: AtomicBool::new(false),

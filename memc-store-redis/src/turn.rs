@@ -1,7 +1,7 @@
 //! Taking a turn: a place in the queue, what was missed, the decision, and one script that appends.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use memc_core::ledger::{Change, Commit, FORMAT, Head};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::Inner;
 use crate::error::Failure;
-use crate::keys::{claims, field, name, needs};
+use crate::keys::{Keys, claims, field, indexed, name, needs, references};
 use crate::link::Repeat;
 use crate::read::{LAYOUT, commits_of, first_after, head_of};
 use crate::reply::{list, number, text};
@@ -30,9 +30,12 @@ const DOZE: Duration = Duration::from_millis(250);
 const AGAIN: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(500)];
 
-/// The connection on which a handle waits for its turn.
+/// The connections on which a handle waits for its turn, while none waits on them.
 #[derive(Debug, Default)]
-pub(crate) struct Waiter(Option<MultiplexedConnection>);
+pub(crate) struct Waiting(Mutex<Vec<MultiplexedConnection>>);
+
+/// Connections kept at most: callers who go away leave theirs busy for a moment.
+const KEPT: usize = 4;
 
 /// A place in the queue, or the turn; given back when it is dropped.
 struct Ticket<'a> {
@@ -89,8 +92,8 @@ pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
     let since = Instant::now();
     let late = || since.elapsed() > inner.options.turn_wait;
     // In the order of the callers of this handle; then among processes.
-    let waiting = tokio::time::timeout(inner.options.turn_wait, inner.waiting.lock()).await;
-    let mut waiter = waiting.map_err(|_| too_late("the turns before it took too long"))?;
+    let own = tokio::time::timeout(inner.options.turn_wait, inner.turns.lock()).await;
+    let _own = own.map_err(|_| too_late("the turns before it took too long"))?;
     let (mut known, mut ticket) = (at, Ticket::new(inner));
     loop {
         let begun = begin(inner, &mut ticket, known).await;
@@ -99,7 +102,7 @@ pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
                 ticket.leave().await;
                 return Err(too_late("other processes had their turns all the time"));
             }
-            waiter.doze(inner, &ticket.name).await;
+            doze(inner, &ticket.name).await;
             continue;
         };
         let opened = match open(answer, known) {
@@ -190,49 +193,56 @@ fn follow(mut head: Head, commits: &[Commit]) -> Result<(), String> {
     Ok(())
 }
 
-impl Waiter {
-    /// Wait until this ticket's turn has come, or a moment.
-    async fn doze(&mut self, inner: &Inner, ticket: &str) {
-        // Taken out, so that a caller who goes away meanwhile leaves no connection that still waits for its ticket.
-        let connection = match self.0.take() {
-            Some(connection) => Some(connection),
-            None => match inner.link.current().await {
-                Ok(current) => inner.link.open(&current.address, DOZE * 20).await.ok(),
-                Err(_) => None,
-            },
-        };
-        if let Some(mut connection) = connection {
-            let mut command = redis::cmd("BLPOP");
-            command.arg(format!("{}{ticket}", inner.keys.wake)).arg(DOZE.as_secs_f64());
-            if command.query_async::<Value>(&mut connection).await.is_ok() {
-                self.0 = Some(connection);
-                return;
+/// Wait until this ticket's turn has come, or a moment.
+async fn doze(inner: &Arc<Inner>, ticket: &str) {
+    let mut command = redis::cmd("BLPOP");
+    command.arg(format!("{}{ticket}", inner.keys.wake)).arg(DOZE.as_secs_f64());
+    let inner = Arc::clone(inner);
+    // In a task of its own: a caller who goes away meanwhile leaves the connection to it.
+    let woken = tokio::spawn(async move {
+        let waiting = || inner.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = waiting().pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let current = inner.link.current().await.ok()?;
+                inner.link.open(&current.address, DOZE * 20).await.ok()?
             }
+        };
+        command.query_async::<Value>(&mut connection).await.ok()?;
+        let mut waiting = waiting();
+        if waiting.len() < KEPT {
+            waiting.push(connection);
         }
+        Some(())
+    });
+    if !matches!(woken.await, Ok(Some(()))) {
         tokio::time::sleep(DOZE / 10).await;
     }
 }
 
-/// What a record's field holds.
+/// What a record's field holds. The script that appends looks at the beginning of it.
 #[derive(Serialize)]
 struct Stored<'a, T> {
-    /// What only it may have.
-    claims: &'a [String],
-    /// The names of the records it refers to.
-    needs: &'a [String],
+    /// What only it may have: hashes of the index and their fields.
+    claims: &'a [(usize, String)],
+    /// Where its references are counted.
+    needs: &'a [(usize, String)],
     record: &'a T,
 }
 
 /// The keys and arguments of the script that appends.
-struct Append {
+struct Append<'a> {
+    names: &'a Keys,
     keys: Vec<String>,
     numbers: HashMap<String, usize>,
+    /// The fields that it reads, by their key's number.
+    reads: BTreeMap<usize, BTreeSet<String>>,
     arguments: Vec<Vec<u8>>,
 }
 
-impl Append {
-    fn new(inner: &Inner, ticket: &str, head: Head, commits: &[Commit]) -> Result<Self, serde_json::Error> {
-        let names = &inner.keys;
+impl<'a> Append<'a> {
+    fn new(names: &'a Keys, ticket: &str, head: Head, commits: &[Commit]) -> Result<Self, serde_json::Error> {
         let mut keys = vec![
             names.head.clone(),
             names.commits.clone(),
@@ -241,7 +251,13 @@ impl Append {
             names.buckets.clone(),
         ];
         keys.extend(names.indexes.iter().cloned());
-        let mut append = Append { keys, numbers: HashMap::new(), arguments: Vec::new() };
+        let arguments = Vec::new();
+        let mut append = Append { names, keys, numbers: HashMap::new(), reads: BTreeMap::new(), arguments };
+        append.text(commits.len());
+        for commit in commits {
+            append.commit(commit)?;
+        }
+        let changes = std::mem::take(&mut append.arguments);
         append.text(ticket);
         append.text(GRACE);
         append.text(&names.wake);
@@ -250,10 +266,16 @@ impl Append {
         append.text(names.indexes.len());
         append.text(head.revision);
         append.text(head.id);
-        append.text(commits.len());
-        for commit in commits {
-            append.commit(inner, commit)?;
+        append.text(head.revision.next());
+        append.text(commits.first().map_or(head.id, |first| first.id));
+        let reads = std::mem::take(&mut append.reads);
+        append.text(reads.len());
+        for (key, fields) in reads {
+            append.text(key);
+            append.text(fields.len());
+            append.arguments.extend(fields.into_iter().map(String::into_bytes));
         }
+        append.arguments.extend(changes);
         Ok(append)
     }
 
@@ -262,57 +284,72 @@ impl Append {
     }
 
     /// A key's number in KEYS.
-    fn key(&mut self, key: String) {
+    fn key(&mut self, key: String) -> usize {
         let next = self.keys.len() + 1;
-        let number = *self.numbers.entry(key).or_insert_with_key(|key| {
+        *self.numbers.entry(key).or_insert_with_key(|key| {
             self.keys.push(key.clone());
             next
-        });
-        self.text(number);
+        })
     }
 
-    fn commit(&mut self, inner: &Inner, commit: &Commit) -> Result<(), serde_json::Error> {
+    fn commit(&mut self, commit: &Commit) -> Result<(), serde_json::Error> {
         self.text(commit.revision);
         self.text(commit.id);
         self.text(commit.at.as_millis());
         self.arguments.push(serde_json::to_vec(commit)?);
-        match commit.action.target.as_str() {
-            "" => self.text(0),
-            target => self.key(inner.keys.of_target(target)),
-        }
+        let target = match commit.action.target.as_str() {
+            "" => 0,
+            target => self.key(self.names.of_target(target)),
+        };
+        self.text(target);
         self.text(commit.changes.len());
         for change in &commit.changes {
             match change {
                 Change::Put(record) => {
+                    let (key, needs) = (record.key(), needs(record));
                     self.text("put");
-                    self.named(inner, &record.key());
-                    let (claims, needs) = (claims(record), needs(record));
-                    let names: Vec<String> = needs.iter().map(name).collect();
-                    let stored = Stored { claims: &claims, needs: &names, record };
+                    self.record(&key);
+                    self.text(name(&key));
+                    let claims: Vec<(usize, String)> = claims(record).into_iter().map(indexed).collect();
+                    let counts: Vec<(usize, String)> = needs.iter().map(references).collect();
+                    let stored = Stored { claims: &claims, needs: &counts, record };
                     self.arguments.push(serde_json::to_vec(&stored)?);
                     self.text(claims.len());
                     for claim in claims {
-                        self.text(claim);
+                        self.index(claim);
                     }
                     self.text(needs.len());
-                    for need in &needs {
-                        self.named(inner, need);
+                    for (need, count) in needs.iter().zip(counts) {
+                        self.record(need);
+                        self.index(count);
                     }
                 }
                 Change::Remove(key) => {
                     self.text("remove");
-                    self.named(inner, key);
+                    self.record(key);
+                    self.text(name(key));
+                    self.index(references(key));
                 }
             }
         }
         Ok(())
     }
 
-    /// A record's hash, field and name.
-    fn named(&mut self, inner: &Inner, key: &Key) {
-        self.key(inner.keys.bucket(key));
-        self.text(field(key));
-        self.text(name(key));
+    /// A record's hash and field.
+    fn record(&mut self, key: &Key) {
+        let bucket = self.key(self.names.bucket(key));
+        self.field(bucket, field(key));
+    }
+
+    /// A place in the index, whose hashes follow five other keys.
+    fn index(&mut self, (hash, field): (usize, String)) {
+        self.field(6 + hash, field);
+    }
+
+    fn field(&mut self, key: usize, field: String) {
+        self.text(key);
+        self.text(&field);
+        self.reads.entry(key).or_default().insert(field);
     }
 }
 
@@ -323,7 +360,7 @@ async fn append<'a>(
     head: Head,
     commits: &[Commit],
 ) -> Result<Appended, TurnError> {
-    let append = Append::new(inner, &ticket.name, head, commits)
+    let append = Append::new(&inner.keys, &ticket.name, head, commits)
         .map_err(|error| TurnError::Store(StoreError::corrupt("append", error)))?;
     let keys: Vec<&str> = append.keys.iter().map(String::as_str).collect();
     let arguments: Vec<&[u8]> = append.arguments.iter().map(Vec::as_slice).collect();

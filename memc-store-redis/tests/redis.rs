@@ -404,7 +404,7 @@ async fn two_thousand_dropped_turns() {
                     random = random
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
-                    let limit = Duration::from_micros((random >> 33) % 4000);
+                    let limit = Duration::from_micros((random >> 33) % 30_000);
                     let mut one = One { at, who: "user:dropped".into() };
                     match tokio::time::timeout(limit, store.turn(at, &mut one)).await {
                         Ok(Ok(head)) => {

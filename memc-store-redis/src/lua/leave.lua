@@ -4,7 +4,11 @@
 local turn, queue = unpack(KEYS)
 local ticket, grace, wake = unpack(ARGV)
 redis.set_repl(redis.REPL_NONE)
-redis.call('ZREM', queue, ticket)
+if redis.call('ZREM', queue, ticket) == 1 then
+    -- Whoever still waits for it is released.
+    redis.pcall('LPUSH', wake .. ticket, '1')
+    redis.pcall('PEXPIRE', wake .. ticket, 1000)
+end
 if redis.call('HGET', turn, 'ticket') == ticket then
     local first = redis.call('ZPOPMIN', queue)[1]
     if first then
