@@ -1,0 +1,152 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod keys;
+mod link;
+mod load;
+mod read;
+mod reply;
+mod safety;
+mod script;
+mod trim;
+mod turn;
+mod url;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memc_core::Store;
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::Revision;
+use memc_core::store::{Decide, Finding, Load, StoreError, TurnError};
+use uuid::Uuid;
+
+pub use error::ConnectError;
+use keys::Keys;
+use link::Link;
+use script::Scripts;
+
+/// Open the store that a URL names: `redis://host:6379/0` for one server, `redis+cluster://host1:6379,host2:6379` for
+/// Redis Cluster, with some of its nodes. `user:password@` goes before the first host. `?prefix=memc` is the hash tag
+/// of all keys, `?history=100000` how many commits are kept.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+    Ok(Arc::new(RedisStore::open(url, RedisOptions::default()).await?))
+}
+
+/// How a Redis store is run.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// How many commits are kept at least, for readers that were away and for people who read the history; a reader
+    /// further behind loads anew. At least 1,000; default 100,000. `?history=` in a URL takes precedence.
+    pub history: u64,
+    /// How long a turn waits for the other processes' before it fails; default 30 s.
+    pub turn_wait: Duration,
+    /// How long an answer is waited for; default 5 s.
+    pub answer_wait: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        RedisOptions {
+            history: 100_000,
+            turn_wait: Duration::from_secs(30),
+            answer_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A ledger on a Redis server or in a Redis Cluster. Any number of handles in any number of processes may be open on it.
+///
+/// Clones share one connection, and another on which they wait for their turn.
+#[derive(Debug, Clone)]
+pub struct RedisStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    link: Link,
+    keys: Keys,
+    scripts: Scripts,
+    options: RedisOptions,
+    /// The turns of this handle, in the order of its callers.
+    turns: tokio::sync::Mutex<()>,
+    waiting: turn::Waiting,
+    handle: Uuid,
+    tickets: AtomicU64,
+    trimming: AtomicBool,
+}
+
+impl RedisStore {
+    /// Open a ledger. One that is not there yet begins with its first commit; nothing is written before that.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open(url: &str, mut options: RedisOptions) -> Result<Self, ConnectError> {
+        let target = crate::url::read(url, &mut options)?;
+        options.history = options.history.max(1000);
+        let keys = Keys::new(&target.prefix);
+        let link = Link::new(target, keys.head.clone(), options.answer_wait);
+        let inner = Inner {
+            link,
+            keys,
+            scripts: Scripts::new(),
+            options,
+            turns: tokio::sync::Mutex::default(),
+            waiting: turn::Waiting::default(),
+            handle: Uuid::now_v7(),
+            tickets: AtomicU64::new(0),
+            trimming: AtomicBool::new(false),
+        };
+        inner.head().await.map_err(|failure| failure.reading("open"))?;
+        Ok(RedisStore { inner: Arc::new(inner) })
+    }
+}
+
+impl Inner {
+    /// A name that no other turn has.
+    fn ticket(&self) -> String {
+        format!("{}.{}", self.handle, self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head().await.map_err(|failure| failure.reading("head"))
+    }
+
+    async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError> {
+        load::load(&self.inner, into).await
+    }
+
+    async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {
+        self.inner.commits(after, limit).await.map_err(|failure| failure.reading("commits"))
+    }
+
+    async fn history(
+        &self,
+        target: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        let history = match target {
+            None => self.inner.history(before, limit).await,
+            Some(target) => self.inner.history_of(target, before, limit).await,
+        };
+        history.map_err(|failure| failure.reading("history"))
+    }
+
+    async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+        turn::turn(&self.inner, at, by).await
+    }
+
+    async fn check(&self) -> Result<Vec<Finding>, StoreError> {
+        safety::check(&self.inner.link).await.map_err(|failure| failure.reading("check"))
+    }
+}

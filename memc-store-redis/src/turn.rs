@@ -1,0 +1,404 @@
+//! Taking a turn: a place in the queue, what was missed, the decision, and one script that appends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use memc_core::ledger::{Change, Commit, FORMAT, Head};
+use memc_core::model::{Key, Timestamp};
+use memc_core::store::{Decide, MOST_MISSED, StoreError, TurnError};
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::Inner;
+use crate::error::Failure;
+use crate::keys::{Keys, claims, field, indexed, name, needs, references};
+use crate::link::Repeat;
+use crate::read::{LAYOUT, commits_of, first_after, head_of};
+use crate::reply::{list, number, text};
+use crate::trim;
+
+/// How long a turn may last, in milliseconds: whoever is paused in its turn keeps the others for so long.
+const LEASE: &str = "2000";
+/// How long whoever's turn has come may take to begin it, in milliseconds.
+const GRACE: &str = "500";
+/// How long the wake-up is waited for before the queue is asked again: it may be lost, and whoever has the turn too.
+const DOZE: Duration = Duration::from_millis(250);
+/// How often an append whose answer was lost is sent again, and how far apart.
+const AGAIN: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(500)];
+
+/// The connections on which a handle waits for its turn, while none waits on them.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Mutex<Vec<MultiplexedConnection>>);
+
+/// Connections kept at most: callers who go away leave theirs busy for a moment.
+const KEPT: usize = 4;
+
+/// A place in the queue, or the turn; given back when it is dropped.
+struct Ticket<'a> {
+    inner: &'a Arc<Inner>,
+    name: String,
+    held: bool,
+}
+
+impl<'a> Ticket<'a> {
+    fn new(inner: &'a Arc<Inner>) -> Self {
+        Ticket { inner, name: inner.ticket(), held: false }
+    }
+
+    async fn leave(mut self) {
+        if std::mem::take(&mut self.held) {
+            leave(self.inner, &self.name).await;
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if self.held
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (inner, name) = (Arc::clone(self.inner), std::mem::take(&mut self.name));
+            runtime.spawn(async move { leave(&inner, &name).await });
+        }
+    }
+}
+
+async fn leave(inner: &Inner, ticket: &str) {
+    let keys = [inner.keys.turn.as_str(), &inner.keys.queue];
+    let arguments = [ticket.as_bytes(), GRACE.as_bytes(), inner.keys.wake.as_bytes()];
+    // If that fails, its time runs out.
+    let _ = inner.scripts.leave.run(&inner.link, &keys, &arguments, Repeat::Once).await;
+}
+
+/// What a turn begins with.
+struct Opening {
+    head: Head,
+    missed: Vec<Commit>,
+    now: Timestamp,
+}
+
+/// What became of an append.
+enum Appended {
+    Done,
+    /// Somebody else appended, or has the turn: surely nothing was appended.
+    Lost,
+}
+
+pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
+    let since = Instant::now();
+    let late = || since.elapsed() > inner.options.turn_wait;
+    // In the order of the callers of this handle; then among processes.
+    let own = tokio::time::timeout(inner.options.turn_wait, inner.turns.lock()).await;
+    let _own = own.map_err(|_| too_late("the turns before it took too long"))?;
+    let (mut known, mut ticket) = (at, Ticket::new(inner));
+    loop {
+        let begun = begin(inner, &mut ticket, known).await;
+        let Some(answer) = begun.map_err(|failure| failure.reading("turn"))? else {
+            if late() {
+                ticket.leave().await;
+                return Err(too_late("other processes had their turns all the time"));
+            }
+            doze(inner, &ticket.name).await;
+            continue;
+        };
+        let opened = match open(answer, known) {
+            Ok(opened) => opened,
+            Err(error) => {
+                ticket.leave().await;
+                return Err(error);
+            }
+        };
+        let Opening { head, missed, now } = opened;
+        let commits = by.decide(missed, now.max(head.at));
+        known = head;
+        let Some(last) = commits.last() else {
+            ticket.leave().await;
+            return Ok(head);
+        };
+        let end = last.head();
+        let appended = match follow(head, &commits) {
+            Ok(()) => append(inner, &mut ticket, head, &commits).await,
+            Err(why) => Err(TurnError::Conflict(StoreError::corrupt("append", why))),
+        };
+        match appended {
+            Ok(Appended::Done) => {
+                trim::after_append(inner, head.revision, end.revision);
+                return Ok(end);
+            }
+            Ok(Appended::Lost) if late() => {
+                ticket.leave().await;
+                return Err(too_late("others appended all the time"));
+            }
+            Ok(Appended::Lost) => {}
+            Err(error) => {
+                ticket.leave().await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn too_late(why: &str) -> TurnError {
+    TurnError::Store(StoreError::unavailable("turn", why.to_owned()))
+}
+
+/// Ask for the turn; nothing if it is another's.
+async fn begin(inner: &Inner, ticket: &mut Ticket<'_>, known: Head) -> Result<Option<Vec<Value>>, Failure> {
+    let keys = &inner.keys;
+    let names = [keys.head.as_str(), &keys.commits, &keys.turn, &keys.queue];
+    let (from, limit) = (first_after(known.revision), (MOST_MISSED + 1).to_string());
+    let arguments = [ticket.name.as_bytes(), from.as_bytes(), limit.as_bytes(), LEASE.as_bytes()];
+    let arguments = [&arguments[..], &[GRACE.as_bytes(), keys.wake.as_bytes()]].concat();
+    ticket.held = true;
+    let answer = list(inner.scripts.begin.run(&inner.link, &names, &arguments, Repeat::Once).await?)?;
+    Ok((answer.len() > 1).then_some(answer))
+}
+
+/// Compare the ledger's end with what the caller knows.
+fn open(answer: Vec<Value>, known: Head) -> Result<Opening, TurnError> {
+    let reading = |failure: Failure| failure.reading("turn");
+    let [_, now, head, missed]: [Value; 4] =
+        answer.try_into().map_err(|_| reading(Failure::corrupt("the server's answer is incomplete")))?;
+    let head = head_of(head).map_err(reading)?;
+    if head.revision < known.revision || (head.revision == known.revision && head.id != known.id) {
+        return Err(TurnError::Diverged(head));
+    }
+    if head.format != FORMAT {
+        return Err(TurnError::Format(head.format));
+    }
+    let missed = commits_of(missed).map_err(reading)?;
+    // History before some revision may have been forgotten or replaced: what follows has to name what is known.
+    if head.revision > known.revision && missed.first().is_none_or(|first| first.previous != known.id) {
+        return Err(TurnError::Diverged(head));
+    }
+    if missed.len() > MOST_MISSED {
+        return Err(TurnError::Behind);
+    }
+    let now = text(now).and_then(|now| number(&now)).map_err(reading)?;
+    Ok(Opening { head, missed, now: Timestamp::from_millis(now) })
+}
+
+/// Whether commits continue the ledger's end. The script compares that end with what is there.
+fn follow(mut head: Head, commits: &[Commit]) -> Result<(), String> {
+    for commit in commits {
+        if commit.revision != head.revision.next() || commit.previous != head.id || commit.at < head.at {
+            return Err(format!("commit {} does not continue revision {}", commit.revision, head.revision));
+        }
+        head = commit.head();
+    }
+    Ok(())
+}
+
+/// Wait until this ticket's turn has come, or a moment.
+async fn doze(inner: &Arc<Inner>, ticket: &str) {
+    let mut command = redis::cmd("BLPOP");
+    command.arg(format!("{}{ticket}", inner.keys.wake)).arg(DOZE.as_secs_f64());
+    let inner = Arc::clone(inner);
+    // In a task of its own: a caller who goes away meanwhile leaves the connection to it.
+    let woken = tokio::spawn(async move {
+        let waiting = || inner.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = waiting().pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let current = inner.link.current().await.ok()?;
+                inner.link.open(&current.address, DOZE * 20).await.ok()?
+            }
+        };
+        command.query_async::<Value>(&mut connection).await.ok()?;
+        let mut waiting = waiting();
+        if waiting.len() < KEPT {
+            waiting.push(connection);
+        }
+        Some(())
+    });
+    if !matches!(woken.await, Ok(Some(()))) {
+        tokio::time::sleep(DOZE / 10).await;
+    }
+}
+
+/// What a record's field holds. The script that appends looks at the beginning of it.
+#[derive(Serialize)]
+struct Stored<'a, T> {
+    /// What only it may have: hashes of the index and their fields.
+    claims: &'a [(usize, String)],
+    /// Where its references are counted.
+    needs: &'a [(usize, String)],
+    record: &'a T,
+}
+
+/// The keys and arguments of the script that appends.
+struct Append<'a> {
+    names: &'a Keys,
+    keys: Vec<String>,
+    numbers: HashMap<String, usize>,
+    /// The fields that it reads, by their key's number.
+    reads: BTreeMap<usize, BTreeSet<String>>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl<'a> Append<'a> {
+    fn new(names: &'a Keys, ticket: &str, head: Head, commits: &[Commit]) -> Result<Self, serde_json::Error> {
+        let mut keys = vec![
+            names.head.clone(),
+            names.commits.clone(),
+            names.turn.clone(),
+            names.queue.clone(),
+            names.buckets.clone(),
+        ];
+        keys.extend(names.indexes.iter().cloned());
+        let arguments = Vec::new();
+        let mut append = Append { names, keys, numbers: HashMap::new(), reads: BTreeMap::new(), arguments };
+        append.text(commits.len());
+        for commit in commits {
+            append.commit(commit)?;
+        }
+        let changes = std::mem::take(&mut append.arguments);
+        append.text(ticket);
+        append.text(GRACE);
+        append.text(&names.wake);
+        append.text(LAYOUT);
+        append.text(FORMAT);
+        append.text(names.indexes.len());
+        append.text(head.revision);
+        append.text(head.id);
+        append.text(head.revision.next());
+        append.text(commits.first().map_or(head.id, |first| first.id));
+        let reads = std::mem::take(&mut append.reads);
+        append.text(reads.len());
+        for (key, fields) in reads {
+            append.text(key);
+            append.text(fields.len());
+            append.arguments.extend(fields.into_iter().map(String::into_bytes));
+        }
+        append.arguments.extend(changes);
+        Ok(append)
+    }
+
+    fn text(&mut self, value: impl ToString) {
+        self.arguments.push(value.to_string().into_bytes());
+    }
+
+    /// A key's number in KEYS.
+    fn key(&mut self, key: String) -> usize {
+        let next = self.keys.len() + 1;
+        *self.numbers.entry(key).or_insert_with_key(|key| {
+            self.keys.push(key.clone());
+            next
+        })
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), serde_json::Error> {
+        self.text(commit.revision);
+        self.text(commit.id);
+        self.text(commit.at.as_millis());
+        self.arguments.push(serde_json::to_vec(commit)?);
+        let target = match commit.action.target.as_str() {
+            "" => 0,
+            target => self.key(self.names.of_target(target)),
+        };
+        self.text(target);
+        self.text(commit.changes.len());
+        for change in &commit.changes {
+            match change {
+                Change::Put(record) => {
+                    let (key, needs) = (record.key(), needs(record));
+                    self.text("put");
+                    self.record(&key);
+                    self.text(name(&key));
+                    let claims: Vec<(usize, String)> = claims(record).into_iter().map(indexed).collect();
+                    let counts: Vec<(usize, String)> = needs.iter().map(references).collect();
+                    let stored = Stored { claims: &claims, needs: &counts, record };
+                    self.arguments.push(serde_json::to_vec(&stored)?);
+                    self.text(claims.len());
+                    for claim in claims {
+                        self.index(claim);
+                    }
+                    self.text(needs.len());
+                    for (need, count) in needs.iter().zip(counts) {
+                        self.record(need);
+                        self.index(count);
+                    }
+                }
+                Change::Remove(key) => {
+                    self.text("remove");
+                    self.record(key);
+                    self.text(name(key));
+                    self.index(references(key));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A record's hash and field.
+    fn record(&mut self, key: &Key) {
+        let bucket = self.key(self.names.bucket(key));
+        self.field(bucket, field(key));
+    }
+
+    /// A place in the index, whose hashes follow five other keys.
+    fn index(&mut self, (hash, field): (usize, String)) {
+        self.field(6 + hash, field);
+    }
+
+    fn field(&mut self, key: usize, field: String) {
+        self.text(key);
+        self.text(&field);
+        self.reads.entry(key).or_default().insert(field);
+    }
+}
+
+/// Append, and find out what became of it if the answer is lost: the script knows these commits again.
+async fn append<'a>(
+    inner: &'a Arc<Inner>,
+    ticket: &mut Ticket<'a>,
+    head: Head,
+    commits: &[Commit],
+) -> Result<Appended, TurnError> {
+    let append = Append::new(&inner.keys, &ticket.name, head, commits)
+        .map_err(|error| TurnError::Store(StoreError::corrupt("append", error)))?;
+    let keys: Vec<&str> = append.keys.iter().map(String::as_str).collect();
+    let arguments: Vec<&[u8]> = append.arguments.iter().map(Vec::as_slice).collect();
+    let run = || inner.scripts.append.run(&inner.link, &keys, &arguments, Repeat::Never);
+    let lost = match run().await {
+        Ok(answer) => {
+            let appended = appended(answer)?;
+            // It is the next one's turn.
+            ticket.held &= !matches!(appended, Appended::Done);
+            return Ok(appended);
+        }
+        Err(Failure::Lost(error)) => StoreError::unavailable("append", error),
+        // It says so without having begun, but for an error that no rule of the script explains.
+        Err(Failure::Refused(error)) => return Err(TurnError::Unknown(StoreError::corrupt("append", error))),
+        Err(failure) => return Err(TurnError::Store(failure.reading("append"))),
+    };
+    for pause in AGAIN {
+        tokio::time::sleep(pause).await;
+        if let Ok(answer) = run().await {
+            let appended = appended(answer)?;
+            // A first copy of it that is still on its way finds that its ticket has no turn any more.
+            let spent = std::mem::replace(ticket, Ticket::new(inner));
+            spent.leave().await;
+            return Ok(appended);
+        }
+    }
+    Err(TurnError::Unknown(lost))
+}
+
+fn appended(answer: Value) -> Result<Appended, TurnError> {
+    let corrupt = |why: String| StoreError::corrupt("append", why);
+    let mut answer = list(answer).map_err(|failure| failure.reading("append"))?.into_iter();
+    let mut next = || answer.next().and_then(|value| text(value).ok()).unwrap_or_default();
+    match next().as_str() {
+        "done" => Ok(Appended::Done),
+        "lost" => Ok(Appended::Lost),
+        "conflict" => Err(TurnError::Conflict(corrupt(next()))),
+        "corrupt" => Err(TurnError::Store(corrupt(next()))),
+        other => Err(TurnError::Unknown(corrupt(format!("the server answered {other:?}")))),
+    }
+}

@@ -1,0 +1,233 @@
+//! Several processes on one server. The children are this test binary itself, started again for its test `child`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod ledger;
+mod server;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use ledger::{One, append, append_at_the_end, assert_sound, open};
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::{Revision, Timestamp};
+use memc_core::store::{Decide, Store};
+use server::{Server, signal};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(100);
+/// Turns in a row that the shares of are looked at.
+const STRETCH: usize = 100;
+
+/// Not a test: what a child does.
+#[test]
+#[ignore = "run by the other tests in processes of their own"]
+fn child() {
+    let Ok(role) = std::env::var("MEMC_CHILD") else {
+        return;
+    };
+    let place = Place {
+        directory: std::env::var_os("MEMC_PLACE").unwrap().into(),
+        url: std::env::var("MEMC_URL").unwrap(),
+    };
+    let number: usize = std::env::var("MEMC_NUMBER").unwrap().parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        match role.as_str() {
+            "turns" => turns(&place, number).await,
+            "slow" => slow(&place).await,
+            other => panic!("no role {other}"),
+        }
+    });
+}
+
+/// What parent and children share.
+struct Place {
+    directory: PathBuf,
+    url: String,
+}
+
+impl Place {
+    fn new(directory: &TempDir, server: &Server) -> Self {
+        Place { directory: directory.path().to_owned(), url: server.url() }
+    }
+
+    fn start(&self, role: &str, number: usize) -> Child {
+        Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--ignored", "--nocapture"])
+            .env("MEMC_CHILD", role)
+            .env("MEMC_PLACE", &self.directory)
+            .env("MEMC_URL", &self.url)
+            .env("MEMC_NUMBER", number.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("start a child")
+    }
+
+    fn signal(&self, name: &str) {
+        File::create(self.directory.join(name)).unwrap();
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.directory.join(name).exists()
+    }
+
+    async fn wait_for(&self, name: &str) {
+        let since = Instant::now();
+        while !self.has(name) {
+            assert!(since.elapsed() < PATIENCE, "waited too long for {name}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Takes turns as fast as it can, each with one commit, until told to stop.
+async fn turns(place: &Place, number: usize) {
+    let store = open(&place.url).await;
+    place.signal(&format!("opened-{number}"));
+    place.wait_for("go").await;
+    let (mut at, who) = (Head::EMPTY, format!("process:{number}"));
+    while !place.has("stop") {
+        at = append_at_the_end(&store, at, &who).await;
+    }
+}
+
+/// Under constant load each of the processes gets its share of the turns.
+async fn share_among(children: usize) {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let place = Place::new(&directory, &server);
+    let mut running: Vec<Child> = (0..children).map(|number| place.start("turns", number)).collect();
+    for number in 0..children {
+        place.wait_for(&format!("opened-{number}")).await;
+    }
+    place.signal("go");
+    let store = open(&place.url).await;
+    let since = Instant::now();
+    while store.head().await.unwrap().revision.get() < 3000 {
+        assert!(since.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    place.signal("stop");
+    let took = since.elapsed();
+    running.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+
+    assert_sound(&store).await;
+    let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
+    let actors: Vec<&str> = commits.iter().map(|commit| commit.actor.as_str()).collect();
+    let names: BTreeSet<&str> = actors.iter().copied().collect();
+    assert_eq!(names.len(), children);
+    // While all of them were at it.
+    let from = names.iter().filter_map(|name| actors.iter().position(|actor| actor == name)).max().unwrap();
+    let to = names.iter().filter_map(|name| actors.iter().rposition(|actor| actor == name)).min().unwrap();
+    let window = &actors[from..=to];
+    let shares: Vec<usize> =
+        names.iter().map(|name| window.iter().filter(|actor| *actor == name).count()).collect();
+    // A process that the system does not run is not waiting: on a busy machine that spoils some stretches, not most.
+    let even = STRETCH / children;
+    let least = |stretch: &[&str]| {
+        names.iter().map(|name| stretch.iter().filter(|actor| *actor == name).count()).min().unwrap()
+    };
+    let mut stretches: Vec<usize> = window.chunks_exact(STRETCH).map(least).collect();
+    stretches.sort_unstable();
+    let (worst, median) = (stretches[0], stretches[stretches.len() / 2]);
+    eprintln!(
+        "turns by process: {shares:?}; of {STRETCH} in a row the last one got {median}, at worst {worst}; {took:?}"
+    );
+    assert!(median * 10 >= even * 8, "{stretches:?}");
+    assert!(shares.iter().all(|share| *share * children * 3 > window.len()), "{shares:?}");
+}
+
+#[tokio::test]
+async fn two_processes_share_the_turns() {
+    share_among(2).await;
+}
+
+#[tokio::test]
+async fn four_processes_share_the_turns() {
+    share_among(4).await;
+}
+
+/// A process that is killed keeps the others for a moment at most.
+#[tokio::test]
+async fn a_killed_process_does_not_block_the_others() {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let place = Place::new(&directory, &server);
+    let mut running: Vec<Child> = (0..3).map(|number| place.start("turns", number)).collect();
+    for number in 0..3 {
+        place.wait_for(&format!("opened-{number}")).await;
+    }
+    place.signal("go");
+    let store = open(&place.url).await;
+    while store.head().await.unwrap().revision.get() < 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // One had the turn, the others waited for it.
+    for child in &mut running {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let since = Instant::now();
+    let before = store.head().await.unwrap();
+    let head = append_at_the_end(&store, before, "process:9").await;
+    let first = since.elapsed();
+    append(&store, head).await.unwrap();
+    eprintln!("waited {first:?} for three that were killed");
+    assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
+    assert_sound(&store).await;
+}
+
+/// Takes one turn, and is slow to decide.
+async fn slow(place: &Place) {
+    struct Slow<'a> {
+        place: &'a Place,
+        one: One,
+        decided: usize,
+    }
+    impl Decide for Slow<'_> {
+        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+            self.decided += 1;
+            self.place.signal(&format!("deciding-{}", self.decided));
+            if self.decided == 1 {
+                // In this time it is stopped.
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            self.one.decide(missed, now)
+        }
+    }
+    let store = open(&place.url).await;
+    let at = store.head().await.unwrap();
+    let mut slow = Slow { place, one: One { at, who: "process:slow".into() }, decided: 0 };
+    store.turn(at, &mut slow).await.unwrap();
+}
+
+/// One that is stopped in its turn keeps the others for its two seconds; when it goes on, what it had decided is void,
+/// and it decides again on what it missed.
+#[tokio::test]
+async fn a_paused_process_does_no_harm() {
+    let (server, directory) = (Server::start(), tempfile::tempdir().unwrap());
+    let place = Place::new(&directory, &server);
+    let store = open(&place.url).await;
+    let mut head = append(&store, Head::EMPTY).await.unwrap();
+    let mut child = place.start("slow", 0);
+    place.wait_for("deciding-1").await;
+    signal(child.id(), "STOP");
+    let since = Instant::now();
+    head = append(&store, head).await.unwrap();
+    let waited = since.elapsed();
+    for _ in 0..10 {
+        head = append(&store, head).await.unwrap();
+    }
+    eprintln!("waited {waited:?} for one that was stopped");
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
+    signal(child.id(), "CONT");
+    assert!(child.wait().unwrap().success());
+    assert!(place.has("deciding-2"), "it decided again");
+    let (_, end) = assert_sound(&store).await;
+    assert_eq!(end.revision, head.revision.next());
+    let last = store.commits(head.revision, 10).await.unwrap();
+    assert_eq!(last[0].actor.as_str(), "process:slow");
+    assert_eq!(last[0].previous, head.id);
+}

@@ -1,0 +1,525 @@
+//! What is particular to one Redis server: its settings, its failures, and the keys.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
+
+mod ledger;
+mod server;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ledger::{Clients, One, append, append_at_the_end, assert_sound, open};
+use memc_core::Fleet;
+use memc_core::fleet::{OpenError, Options};
+use memc_core::ledger::{Commit, Head};
+use memc_core::model::{Revision, Timestamp};
+use memc_core::store::{Decide, Finding, Severity, Store, TurnError};
+use memc_store_redis::{ConnectError, RedisOptions, RedisStore};
+use redis::Value;
+use server::{SAFE, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+// ---- Settings
+
+fn refused(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().filter(|it| it.severity == Severity::Refuse).map(|it| it.code.as_str()).collect()
+}
+
+#[tokio::test]
+async fn unsafe_settings_are_refused_by_name() {
+    let safe = Server::start();
+    let master = safe.port.to_string();
+    let cases: [(&[&str], &str, &str); 7] = [
+        (&["--appendonly", "no"], "redis.appendonly", "appendonly is no, needed is yes"),
+        (&["--appendfsync", "everysec"], "redis.appendfsync", "appendfsync is everysec, needed is always"),
+        (&["--appendfsync", "no"], "redis.appendfsync", "CONFIG SET appendfsync always"),
+        (&["--no-appendfsync-on-rewrite", "yes"], "redis.no_appendfsync_on_rewrite", "needed is no"),
+        (
+            &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"],
+            "redis.maxmemory_policy",
+            "maxmemory-policy is allkeys-lru, needed is noeviction",
+        ),
+        (&["--replicaof", "127.0.0.1", &master], "redis.role", "role is slave, needed is master"),
+        (&["--rename-command", "CONFIG", ""], "redis.settings", "settings cannot be read"),
+    ];
+    for (settings, code, said) in cases {
+        let server = Server::start_with(&[&SAFE[..], settings].concat());
+        let store = open(&server.url()).await;
+        let findings = store.check().await.unwrap();
+        assert_eq!(refused(&findings), [code], "{settings:?}");
+        assert!(findings.iter().any(|it| it.code == code && it.message.contains(said)), "{findings:?}");
+        let opened = Fleet::open(Arc::new(store), Options::default()).await;
+        assert!(matches!(opened, Err(OpenError::Unsafe(_))), "{settings:?}");
+    }
+    let limited = Server::start_with(&[&SAFE[..], &["--maxmemory", "100mb"]].concat());
+    for server in [&safe, &limited] {
+        assert_eq!(refused(&open(&server.url()).await.check().await.unwrap()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_read_settings_is_told() {
+    let server = Server::start();
+    server.call(&["ACL", "SETUSER", "memc", "on", ">hidden", "~*", "+@all", "-config"]);
+    let url = format!("redis://memc:hidden@{}", server.address());
+    let store = open(&url).await;
+    let findings = store.check().await.unwrap();
+    assert_eq!(refused(&findings), ["redis.settings"]);
+    assert!(!format!("{store:?} {findings:?}").contains("hidden"));
+    server.call(&["ACL", "SETUSER", "memc", "+config|get"]);
+    assert_eq!(refused(&store.check().await.unwrap()), [""; 0]);
+    let wrong = format!("redis://memc:secret@{}", server.address());
+    let error = RedisStore::open(&wrong, RedisOptions::default()).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn replicas_are_noted() {
+    let server = Server::start();
+    let port = server.port.to_string();
+    let _replica = Server::start_with(&[&SAFE[..], &["--replicaof", "127.0.0.1", &port]].concat());
+    let store = open(&server.url()).await;
+    let since = Instant::now();
+    loop {
+        let findings = store.check().await.unwrap();
+        if findings.iter().any(|it| it.severity == Severity::Note && it.code == "redis.failover") {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whoever comes back with other settings is not written to; what was accepted at first still is.
+#[tokio::test]
+async fn settings_are_looked_at_again_after_a_reconnect() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    server.call(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    let _ = server.try_call(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let error = store.head().await.unwrap_err();
+    assert!(error.is_temporary() && error.to_string().contains("appendfsync is everysec"), "{error}");
+    assert!(matches!(append(&store, head).await, Err(TurnError::Store(_))));
+    server.call(&["CONFIG", "SET", "appendfsync", "always"]);
+    let head = append(&store, head).await.unwrap();
+    // Somebody was told, and goes on at their own risk.
+    server.call(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    assert_eq!(refused(&store.check().await.unwrap()), ["redis.appendfsync"]);
+    let _ = server.try_call(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    append(&store, head).await.unwrap();
+}
+
+// ---- A server that goes away
+
+#[tokio::test]
+async fn a_server_that_is_away_is_said_to_be_and_is_found_again() {
+    let mut server = Server::start();
+    let store = open(&server.url()).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    server.kill();
+    let error = store.head().await.unwrap_err();
+    assert!(error.is_temporary() && error.to_string().contains(&server.address()), "{error}");
+    assert!(matches!(append(&store, head).await, Err(TurnError::Store(error)) if error.is_temporary()));
+    let failed = RedisStore::open(&server.url(), RedisOptions::default()).await.unwrap_err();
+    assert!(matches!(failed, ConnectError::Store(_)), "{failed}");
+    server.start_again();
+    assert_eq!(store.head().await.unwrap(), head);
+    append(&store, head).await.unwrap();
+    assert_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_under_load_loses_nothing_acknowledged() {
+    let mut server = Server::start();
+    let url = server.url();
+    let clients = Clients::start(&url, 3, 8).await;
+    for round in 0..6 {
+        clients.more(200 + 37 * round).await;
+        tokio::task::block_in_place(|| {
+            server.kill();
+            server.start_again();
+        });
+    }
+    clients.more(200).await;
+    eprintln!("{} acknowledged, all there", clients.end(&url).await);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_not_waited_for_endlessly() {
+    let server = Server::start();
+    let options = RedisOptions { answer_wait: Duration::from_millis(500), ..RedisOptions::default() };
+    let store = RedisStore::open(&server.url(), options).await.unwrap();
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    server::signal(server.pid(), "STOP");
+    let since = Instant::now();
+    assert!(store.head().await.unwrap_err().is_temporary());
+    assert!(append(&store, head).await.is_err());
+    assert!(since.elapsed() < Duration::from_secs(12), "{:?}", since.elapsed());
+    server::signal(server.pid(), "CONT");
+    append_at_the_end(&store, head, "user:test").await;
+    assert_sound(&store).await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_set_back_is_another_history() {
+    let mut server = Server::start();
+    let store = open(&server.url()).await;
+    let old = append(&store, append(&store, Head::EMPTY).await.unwrap()).await.unwrap();
+    server.kill();
+    let backup = server.path().join("backup");
+    copy(&server.appendonly(), &backup);
+    server.start_again();
+    let new = append(&store, append(&store, old).await.unwrap()).await.unwrap();
+    server.kill();
+    std::fs::remove_dir_all(server.appendonly()).unwrap();
+    copy(&backup, &server.appendonly());
+    server.start_again();
+    let diverged = |taken: Result<Head, TurnError>, expected: Head| match taken {
+        Err(TurnError::Diverged(head)) => assert_eq!(head, expected),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(store.head().await.unwrap(), old);
+    diverged(append(&store, new).await, old);
+    // Also once it has grown as far again, and further.
+    let mut head = append(&store, append(&store, old).await.unwrap()).await.unwrap();
+    assert_eq!(head.revision, new.revision);
+    diverged(append(&store, new).await, head);
+    head = append(&store, head).await.unwrap();
+    diverged(append(&store, new).await, head);
+    assert_sound(&store).await;
+}
+
+// ---- Answers that are lost
+
+/// Between a store and its server: hands on what either says, until it is told to break off.
+struct Wire {
+    address: String,
+    mode: Arc<AtomicU8>,
+}
+
+const PASS: u8 = 0;
+/// Hand on the next request, and close before its answer.
+const NO_ANSWER: u8 = 1;
+/// Close instead of handing on the next request.
+const NO_REQUEST: u8 = 2;
+/// The same as `NO_ANSWER`, and nobody can connect again.
+const NO_ANSWER_AND_AWAY: u8 = 3;
+const AWAY: u8 = 4;
+
+impl Wire {
+    async fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (mode, port) = (Arc::new(AtomicU8::new(PASS)), server.port);
+        let wire = Wire { address, mode: Arc::clone(&mode) };
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if mode.load(Ordering::SeqCst) != AWAY {
+                    let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    tokio::spawn(hand_on(client, server, Arc::clone(&mode)));
+                }
+            }
+        });
+        wire
+    }
+}
+
+async fn hand_on(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU8>) {
+    let (mut asked, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                let now = mode.load(Ordering::SeqCst);
+                if now == NO_REQUEST {
+                    mode.store(PASS, Ordering::SeqCst);
+                    return;
+                }
+                server.write_all(&asked[..count]).await.unwrap();
+                if now == NO_ANSWER || now == NO_ANSWER_AND_AWAY {
+                    // The server has answered, so it has done it.
+                    let _ = server.read(&mut answered).await;
+                    mode.store(if now == NO_ANSWER { PASS } else { AWAY }, Ordering::SeqCst);
+                    return;
+                }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                if client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Sets the wire's mode before it answers: the next request appends.
+struct Breaking<'a> {
+    one: One,
+    wire: &'a Wire,
+    mode: u8,
+    decided: usize,
+}
+
+impl Decide for Breaking<'_> {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        self.decided += 1;
+        self.wire.mode.store(std::mem::replace(&mut self.mode, PASS), Ordering::SeqCst);
+        self.one.decide(missed, now)
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_nothing_is_appended_twice() {
+    let server = Server::start();
+    let wire = Wire::to(&server).await;
+    let store = open(&format!("redis://{}", wire.address)).await;
+    let mut head = Head::EMPTY;
+    for round in 0..10 {
+        let mode = if round % 2 == 0 { NO_ANSWER } else { NO_REQUEST };
+        let mut breaking = Breaking { one: One::new(head), wire: &wire, mode, decided: 0 };
+        let end = store.turn(head, &mut breaking).await.expect("turn");
+        assert_eq!((end.revision, breaking.decided), (head.revision.next(), 1));
+        head = end;
+    }
+    assert_sound(&open(&server.url()).await).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_stays_lost_is_an_unknown_outcome() {
+    let server = Server::start();
+    let wire = Wire::to(&server).await;
+    let store = open(&format!("redis://{}", wire.address)).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    let mut breaking = Breaking { one: One::new(head), wire: &wire, mode: NO_ANSWER_AND_AWAY, decided: 0 };
+    match store.turn(head, &mut breaking).await {
+        Err(TurnError::Unknown(error)) => assert!(error.is_temporary(), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(append(&store, head).await, Err(TurnError::Store(_))));
+    wire.mode.store(PASS, Ordering::SeqCst);
+    // The next turn is told what became of it.
+    struct Missed(Vec<Commit>);
+    impl Decide for Missed {
+        fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+            self.0.extend(missed);
+            Vec::new()
+        }
+    }
+    let mut missed = Missed(Vec::new());
+    let end = store.turn(head, &mut missed).await.unwrap();
+    assert_eq!((missed.0.len(), missed.0[0].head()), (1, end));
+    append(&store, end).await.unwrap();
+    assert_sound(&store).await;
+}
+
+// ---- All or nothing
+
+/// Runs a command on the server before it answers.
+struct Meanwhile<'a> {
+    one: One,
+    server: &'a Server,
+    words: &'a [&'a str],
+}
+
+impl Decide for Meanwhile<'_> {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        self.server.call(self.words);
+        let first = self.one.decide(missed, now);
+        self.one.at = first[0].head();
+        [first, self.one.decide(Vec::new(), now)].concat()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_memory_appends_nothing() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    let words = ["CONFIG", "SET", "maxmemory", "1"];
+    let taken =
+        store.turn(head, &mut Meanwhile { one: One::new(head), server: &server, words: &words }).await;
+    assert!(matches!(&taken, Err(TurnError::Store(error)) if error.to_string().contains("OOM")), "{taken:?}");
+    assert_eq!(store.head().await.unwrap(), head);
+    server.call(&["CONFIG", "SET", "maxmemory", "0"]);
+    append(&store, head).await.unwrap();
+    assert_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_wrong_type_stops_an_append_before_its_first_write() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let mut head = append(&store, Head::EMPTY).await.unwrap();
+    for key in ["{memc}:of:team:t3", "{memc}:team:0", "{memc}:buckets", "{memc}:index:7", "{memc}:commits"] {
+        let (aside, had) = (format!("{key}.aside"), server.call(&["EXISTS", key]) == Value::Int(1));
+        let all = server.call(&["KEYS", "{memc}:index:*"]);
+        if had {
+            server.call(&["RENAME", key, &aside]);
+        }
+        let words = ["SET", key, "nonsense"];
+        let taken =
+            store.turn(head, &mut Meanwhile { one: One::new(head), server: &server, words: &words }).await;
+        server.call(&["DEL", key]);
+        if had {
+            server.call(&["RENAME", &aside, key]);
+        }
+        match taken {
+            // Nothing of it was touched.
+            Ok(end) => {
+                assert_eq!(key, "{memc}:index:7", "{all:?}");
+                head = end;
+            }
+            Err(_) => assert_eq!(store.head().await.unwrap(), head, "{key}"),
+        }
+        assert_sound(&store).await;
+        head = append(&store, head).await.unwrap();
+    }
+}
+
+/// Turns whose futures are dropped at any moment, on several handles at once: what was acknowledged is there, and
+/// nothing waits for those who are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_dropped_turns() {
+    let server = Server::start();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = (0..4)
+        .map(|task: u64| {
+            let (url, kept) = (server.url(), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let (store, mut at, mut random, mut dropped) = (open(&url).await, Head::EMPTY, task, 0);
+                for _ in 0..500 {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let limit = Duration::from_micros((random >> 33) % 30_000);
+                    let mut one = One { at, who: "user:dropped".into() };
+                    match tokio::time::timeout(limit, store.turn(at, &mut one)).await {
+                        Ok(Ok(head)) => {
+                            kept.lock().unwrap().push(head);
+                            at = head;
+                        }
+                        Ok(Err(TurnError::Behind)) => {
+                            at = append_at_the_end(&store, at, "user:kept").await;
+                            kept.lock().unwrap().push(at);
+                        }
+                        Ok(Err(error)) => panic!("{error}"),
+                        Err(_) => dropped += 1,
+                    }
+                }
+                let since = Instant::now();
+                let last = append_at_the_end(&store, at, "user:kept").await;
+                kept.lock().unwrap().push(last);
+                (dropped, since.elapsed())
+            })
+        })
+        .collect();
+    let mut dropped = 0;
+    for task in tasks {
+        let (count, last) = task.await.unwrap();
+        dropped += count;
+        assert!(last < Duration::from_secs(5), "{last:?}");
+    }
+    let store = open(&server.url()).await;
+    assert_sound(&store).await;
+    let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
+    let kept = kept.lock().unwrap();
+    eprintln!("{dropped} of 2000 dropped, {} acknowledged, {} there", kept.len(), commits.len());
+    for head in kept.iter() {
+        assert_eq!(commits[head.revision.get() as usize - 1].head(), *head, "acknowledged, but not there");
+    }
+    assert!(dropped > 200);
+}
+
+// ---- History
+
+#[tokio::test]
+async fn history_is_bounded_and_readers_far_behind_load_anew() {
+    let server = Server::start();
+    let store = open(&format!("{}?history=1000", server.url())).await;
+    let first = append(&store, Head::EMPTY).await.unwrap();
+    let mut head = first;
+    for _ in 0..3500 {
+        head = append(&store, head).await.unwrap();
+    }
+    let since = Instant::now();
+    let oldest = loop {
+        let oldest = store.commits(Revision::default(), 1).await.unwrap()[0].revision.get();
+        if oldest == 2001 {
+            break oldest;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "the oldest is {oldest}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(matches!(append(&store, first).await, Err(TurnError::Diverged(found)) if found == head));
+    // A target's history ends where the ledger's does.
+    let end = Revision::new(u64::MAX);
+    let of_target = store.history(Some("team:t3"), end, usize::MAX).await.unwrap();
+    let expected: Vec<u64> = (oldest..=head.revision.get()).rev().filter(|it| it % 7 == 3).collect();
+    assert_eq!(of_target.iter().map(|it| it.revision.get()).collect::<Vec<_>>(), expected);
+    let indexed = server.call(&["ZCARD", "{memc}:of:team:t3"]);
+    assert_eq!(indexed, Value::Int(expected.len() as i64));
+    // Everything is loaded all the same.
+    let (records, at) = ledger::load(&store).await;
+    assert_eq!((records.len() as u64, at), (head.revision.get(), head));
+}
+
+#[tokio::test]
+async fn another_format_is_not_appended_to() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    server.call(&["HSET", "{memc}:head", "format", "99"]);
+    assert_eq!(store.head().await.unwrap(), Head { format: 99, ..head });
+    assert!(matches!(append(&store, head).await, Err(TurnError::Format(99))));
+    let opened = Fleet::open(Arc::new(open(&server.url()).await), Options::default()).await;
+    assert!(matches!(opened, Err(OpenError::Format(99))), "{opened:?}");
+    server.call(&["HSET", "{memc}:head", "layout", "2"]);
+    let error = store.head().await.unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains("layout 2"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_reported_as_corrupt() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    append(&store, Head::EMPTY).await.unwrap();
+    server.call(&["HSET", "{memc}:team:0", "1", r#"{"record":{"id":1,"name":"No Slug","revision":1}}"#]);
+    struct Nowhere;
+    impl memc_core::store::Load for Nowhere {
+        fn take(&mut self, _: Vec<memc_core::model::Record>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    let error = store.load(&mut Nowhere).await.unwrap_err();
+    assert!(error.is_corrupt() && error.to_string().contains("{memc}:team:0, field 1"), "{error}");
+}
+
+/// Two ledgers on one server do not touch each other, and every key of one has its hash tag.
+#[tokio::test]
+async fn a_prefix_is_a_ledger_of_its_own() {
+    let server = Server::start();
+    let (one, two) = (open(&format!("{}?prefix=one", server.url())).await, open(&server.url()).await);
+    let head = append(&one, Head::EMPTY).await.unwrap();
+    assert_eq!(two.head().await.unwrap(), Head::EMPTY);
+    append(&two, Head::EMPTY).await.unwrap();
+    assert_eq!(one.head().await.unwrap(), head);
+    let Value::Array(keys) = server.call(&["KEYS", "*"]) else { panic!("keys") };
+    for key in keys {
+        let Value::BulkString(key) = key else { panic!("a key") };
+        let key = String::from_utf8(key).unwrap();
+        assert!(key.starts_with("{one}:") || key.starts_with("{memc}:"), "{key}");
+    }
+}
