@@ -137,6 +137,7 @@ async fn main() {
             cluster: web(),
             memory: Mib::new(64).unwrap(),
             instances,
+            max_per_rack: None,
         };
         Order { request: Some(RequestId::new(&name).unwrap()), ..order(command) }
     };

@@ -1,6 +1,7 @@
 //! `memc-portal doctor`
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,10 +37,12 @@ impl Report {
 pub(super) async fn run(places: &Places) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
     println!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
-    println!("store     {}", places.store);
+    println!("store     {}", places.shown());
     let state = if places.store_exists() {
-        let store = memc_store_sql::connect(&places.store).await?;
-        file(&places.store, &mut report).await;
+        let store = places.open_store().await?;
+        if let Some(path) = places.store_file() {
+            file(&path, &mut report).await;
+        }
         fleet(&*store, &mut report).await
     } else {
         report.wrong("store.missing", "there is no such file: `memc-portal serve` creates it");
@@ -69,10 +72,7 @@ pub(super) async fn run(places: &Places) -> Result<ExitCode, Failure> {
 }
 
 /// What the database says of itself.
-async fn file(url: &str, report: &mut Report) {
-    let Some(path) = crate::accounts::file_of(url) else {
-        return;
-    };
+async fn file(path: &Path, report: &mut Report) {
     let asked = async {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         let mut connection = SqliteConnection::connect_with(&options).await?;

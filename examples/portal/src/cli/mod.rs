@@ -1,5 +1,6 @@
-//! The command line: `memc-portal serve`, `user`, `token`, `doctor`, `restored`.
+//! The command line: `memc-portal serve`, `user`, `token`, `doctor`, `restored`, `export`, `import`.
 
+mod archive;
 mod doctor;
 mod inspect;
 mod places;
@@ -49,6 +50,10 @@ enum Command {
     /// Say that the store was set back to an older backup: start a new epoch, so that hosts follow it again and nothing
     /// made since is taken for what is made from now on.
     Restored(restored::Restored),
+    /// Write the fleet with its history to a file, to keep it or to move it to another store.
+    Export(archive::Archive),
+    /// Take such a file into an empty store of any kind, and compare what it then keeps.
+    Import(archive::Archive),
 }
 
 /// Something that ends the program, said to people.
@@ -68,6 +73,8 @@ pub fn run() -> ExitCode {
             Command::User(user) => user.run().await.map(|()| ExitCode::SUCCESS),
             Command::Token(token) => token.run().await.map(|()| ExitCode::SUCCESS),
             Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Export(archive) => archive.export().await.map(|()| ExitCode::SUCCESS),
+            Command::Import(archive) => archive.import().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(places) => doctor::run(&places).await,
         }
     });

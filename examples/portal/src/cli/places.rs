@@ -1,15 +1,21 @@
 //! Where the fleet and the accounts are kept.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use clap::Args;
+use memc_core::Store;
 
 use super::Failure;
 use crate::accounts::Accounts;
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Places {
-    /// Where the fleet is kept: sqlite:///path/memc.db.
-    #[arg(long, env = "MEMC_STORE", value_name = "URL")]
-    pub(super) store: String,
+    /// Where the fleet is kept: sqlite:///path/memc.db, postgres://user:password@host/database,
+    /// mysql://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379. Give a URL
+    /// with a password by the environment variable: other users of the machine see arguments.
+    #[arg(long, env = "MEMC_STORE", value_name = "URL", hide_env_values = true)]
+    store: String,
     /// Where users and tokens are kept: sqlite:///path/accounts.db. Without it, beside the fleet: for memc.db that is
     /// memc.accounts.db.
     #[arg(long, env = "MEMC_ACCOUNTS", value_name = "URL")]
@@ -47,9 +53,45 @@ impl Places {
         }
     }
 
+    /// The store that the URL names, of whatever kind it is.
+    pub(super) async fn open_store(&self) -> Result<Arc<dyn Store>, Failure> {
+        open(&self.store).await
+    }
+
+    /// The store's URL, for people: without a password.
+    pub(super) fn shown(&self) -> String {
+        without_password(&self.store)
+    }
+
+    /// The file that keeps the fleet, if one does.
+    pub(super) fn store_file(&self) -> Option<PathBuf> {
+        crate::accounts::file_of(&self.store)
+    }
+
     /// Whether there is a store already. Asking must not create it.
     pub(super) fn store_exists(&self) -> bool {
-        crate::accounts::file_of(&self.store).is_none_or(|path| path.exists())
+        self.store_file().is_none_or(|path| path.exists())
+    }
+}
+
+async fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    Ok(match url.split(':').next() {
+        Some("redis" | "rediss" | "redis+cluster") => memc_store_redis::connect(url).await?,
+        _ => memc_store_sql::connect(url).await?,
+    })
+}
+
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((who, host)) => {
+            let user = who.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}{path}")
+        }
+        None => url.to_owned(),
     }
 }
 
@@ -63,5 +105,18 @@ mod tests {
         assert_eq!(beside("sqlite:///a/memc.db").as_deref(), Some("sqlite:///a/memc.accounts.db"));
         assert_eq!(beside("sqlite:fleet").as_deref(), Some("sqlite:fleet.accounts.db"));
         assert_eq!(beside("postgres://db/memc"), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("postgres://memc:s3cret@db:5432/memc", "postgres://memc@db:5432/memc"),
+            ("redis://:s3cret@db/0", "redis://@db/0"),
+            ("redis://u:p@ss@db", "redis://u@db"),
+            ("sqlite:///a/memc@2.db", "sqlite:///a/memc@2.db"),
+            ("sqlite:fleet", "sqlite:fleet"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

@@ -21,10 +21,9 @@ pub(super) struct Restored {
 impl Restored {
     pub(super) async fn run(self) -> Result<(), Failure> {
         if !self.places.store_exists() {
-            return Err(format!("there is no store {}", self.places.store).into());
+            return Err(format!("there is no store {}", self.places.shown()).into());
         }
-        let fleet =
-            Fleet::open(memc_store_sql::connect(&self.places.store).await?, Options::default()).await?;
+        let fleet = Fleet::open(self.places.open_store().await?, Options::default()).await?;
         let command = Command::StartEpoch { reason: self.reason };
         let order = Order { actor: "operator:command-line".parse()?, request: None, command };
         fleet.submit(order).await?;

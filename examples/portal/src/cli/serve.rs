@@ -89,7 +89,7 @@ impl Serve {
         let access_without_token = self.access_without_token(listen)?;
 
         let accounts = self.places.create_accounts().await?;
-        let store = memc_store_sql::connect(&self.places.store).await?;
+        let store = self.places.open_store().await?;
         let options = memc_core::fleet::Options {
             accept_risks: self.accept_unsafe_store,
             ..memc_core::fleet::Options::default()
@@ -100,7 +100,7 @@ impl Serve {
         }
         if !accounts.users().await?.iter().any(|user| user.admin) {
             let hint = "memc-portal user add NAME --admin --password-stdin --store";
-            tracing::warn!("nobody can log in as administrator yet: {hint} {}", self.places.store);
+            tracing::warn!("nobody can log in as administrator yet: {hint} {}", self.places.shown());
         }
 
         let access = access_without_token.unwrap_or_else(|| Access::tokens(PillarTokens(accounts.clone())));

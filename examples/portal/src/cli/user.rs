@@ -127,7 +127,7 @@ async fn missing<'a>(places: &Places, teams: &'a [TeamName]) -> Result<Vec<&'a T
     if teams.is_empty() || !places.store_exists() {
         return Ok(teams.iter().collect());
     }
-    let store = memc_store_sql::connect(&places.store).await?;
+    let store = places.open_store().await?;
     let state = inspect::state(&*store).await?;
     Ok(teams.iter().filter(|team| state.team_named(team).is_none()).collect())
 }

@@ -1,0 +1,59 @@
+//! A fleet moves from store to store, and the portal serves it from each.
+
+use memc_test_servers::{MariaDb, Postgres, Redis};
+
+use crate::program::{Served, api, run, store_in, succeed};
+
+#[tokio::test]
+async fn a_fleet_moves_from_sqlite_through_every_store_and_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = store_in(directory.path());
+    let accounts = format!("sqlite://{}/people.db", directory.path().display());
+    let accounts = accounts.as_str();
+    succeed(
+        &["user", "add", "ada", "--admin", "--password-stdin", "--store", &sqlite, "--accounts", accounts],
+        "correct horse",
+    );
+    let token =
+        succeed(&["token", "create", "--user", "ada", "--store", &sqlite, "--accounts", accounts], "");
+    let token = token.trim();
+    let (postgres, mariadb, redis) = (Postgres::start(&[]), MariaDb::start(&[]), Redis::start(&[]));
+    let back = format!("sqlite://{}/back.db", directory.path().display());
+    let stores = [sqlite, postgres.url(), mariadb.url(), redis.url(), back];
+    for (number, store) in stores.iter().enumerate() {
+        let served = Served::start(store, &["--no-observe", "--accounts", accounts]);
+        let team = serde_json::json!({"name": format!("team{number}")});
+        let (status, _) = api(&served.address, token, "POST", "/teams", "", &team).await.unwrap();
+        assert_eq!(status, 201, "{store}");
+        let none = serde_json::Value::Null;
+        let (_, teams) = api(&served.address, token, "GET", "/teams", "", &none).await.unwrap();
+        assert_eq!(teams.to_string().matches("team").count(), number + 1, "{teams}");
+        let report = succeed(&["doctor", "--store", store, "--accounts", accounts], "");
+        assert!(report.contains("0 wrong"), "{report}");
+        drop(served);
+        if let Some(next) = stores.get(number + 1) {
+            let file = directory.path().join(format!("{number}.jsonl"));
+            let file = file.to_str().unwrap();
+            let said = succeed(&["export", "--file", file, "--store", store], "");
+            assert!(said.contains("commits"), "{said}");
+            succeed(&["import", "--file", file, "--store", next], "");
+            let again = run(&["import", "--file", file, "--store", next], "");
+            assert!(String::from_utf8(again.stderr).unwrap().contains("not empty"));
+            let again = run(&["export", "--file", file, "--store", store], "");
+            assert!(String::from_utf8(again.stderr).unwrap().contains("there already"));
+        }
+    }
+}
+
+#[test]
+fn a_broken_archive_is_not_taken_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store_in(directory.path());
+    let file = directory.path().join("fleet.jsonl");
+    std::fs::write(&file, "{\"memc_archive\":1").unwrap();
+    let output = run(&["import", "--file", file.to_str().unwrap(), "--store", &store], "");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("line 1 of the archive"));
+    assert!(!directory.path().join("memc.db").exists(), "nothing was made");
+    let missing = run(&["export", "--file", file.to_str().unwrap(), "--store", &store], "");
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no store"));
+}
