@@ -110,7 +110,7 @@ impl Link {
                 }
                 // The connection's state is not known any more.
                 self.discard(current.number, None).await;
-                if repeat == Repeat::Once && !lost {
+                if repeat == Repeat::Once && !lost && !error.is_timeout() {
                     lost = true;
                     continue;
                 }

@@ -76,6 +76,45 @@ async fn a_user_who_may_not_read_settings_is_told() {
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }
 
+/// What the README tells to allow is enough, and no more than this ledger's keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_few_rights_is_enough() {
+    let server = Server::start();
+    let rights = "memc on >hidden ~{memc}:* +@all -@dangerous +info +config|get +cluster|nodes";
+    assert!(include_str!("../README.md").contains(&rights.replace("hidden", "password")));
+    server.call(&[&["ACL", "SETUSER"], &rights.split(' ').collect::<Vec<_>>()[..]].concat());
+    let url = format!("redis://memc:hidden@{}", server.address());
+    let store = open(&url).await;
+    assert_eq!(store.check().await.unwrap(), []);
+    let clients = Clients::start(&url, 2, 4).await;
+    clients.more(50).await;
+    clients.end(&url).await;
+    let other = RedisStore::open(&format!("{url}?prefix=other"), RedisOptions::default()).await.unwrap_err();
+    assert!(other.to_string().contains("permission"), "{other}");
+}
+
+/// A batch that is too large for one command is turned away, so that each of it can be tried alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_command_cannot_hold_is_a_conflict() {
+    struct Many(One, usize);
+    impl Decide for Many {
+        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+            let mut commits = self.0.decide(missed, now);
+            let change = commits[0].changes[0].clone();
+            commits[0].changes = vec![change; self.1];
+            commits
+        }
+    }
+    let server = Server::start();
+    let options = RedisOptions { answer_wait: Duration::from_secs(60), ..RedisOptions::default() };
+    let store = RedisStore::open(&server.url(), options).await.unwrap();
+    let taken = store.turn(Head::EMPTY, &mut Many(One::new(Head::EMPTY), 200_000)).await;
+    assert!(matches!(taken, Err(TurnError::Conflict(_))), "{taken:?}");
+    let head = store.turn(Head::EMPTY, &mut Many(One::new(Head::EMPTY), 100_000)).await.unwrap();
+    append(&store, head).await.unwrap();
+    assert_sound(&store).await;
+}
+
 #[tokio::test]
 async fn replicas_are_noted() {
     let server = Server::start();
