@@ -130,8 +130,8 @@ impl Link {
                         format!("the ledger's keys are moving from node to node: {error}").into(),
                     ));
                 }
-                ServerErrorKind::ReadOnly => {
-                    // It was a master when the connection was opened.
+                // A master no more, or one that was cut off from the others: one of them may have taken over.
+                ServerErrorKind::ReadOnly | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown => {
                     self.discard(current.number, None).await;
                     return Err(answered(error));
                 }
