@@ -7,7 +7,7 @@
 //! Without a URL it starts a redis-server of its own, in a temporary directory. The ledger that a URL names has to be
 //! empty: try `redis://127.0.0.1/0?prefix=speed`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a benchmark that cannot go on may panic
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that cannot go on may panic
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, TcpListener};

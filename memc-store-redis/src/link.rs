@@ -110,7 +110,7 @@ impl Link {
                 }
                 // The connection's state is not known any more.
                 self.discard(current.number, None).await;
-                if repeat == Repeat::Once && !lost {
+                if repeat == Repeat::Once && !lost && !error.is_timeout() {
                     lost = true;
                     continue;
                 }
@@ -130,8 +130,8 @@ impl Link {
                         format!("the ledger's keys are moving from node to node: {error}").into(),
                     ));
                 }
-                ServerErrorKind::ReadOnly => {
-                    // It was a master when the connection was opened.
+                // A master no more, or one that was cut off from the others: one of them may have taken over.
+                ServerErrorKind::ReadOnly | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown => {
                     self.discard(current.number, None).await;
                     return Err(answered(error));
                 }

@@ -30,6 +30,9 @@ const DOZE: Duration = Duration::from_millis(250);
 const AGAIN: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(500)];
 
+/// A server closes the connection on a command of more than 1,048,576 words. Whoever batches then tries each alone.
+const MOST_ARGUMENTS: usize = 1_000_000;
+
 /// The connections on which a handle waits for its turn, while none waits on them.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting(Mutex<Vec<MultiplexedConnection>>);
@@ -362,6 +365,10 @@ async fn append<'a>(
 ) -> Result<Appended, TurnError> {
     let append = Append::new(&inner.keys, &ticket.name, head, commits)
         .map_err(|error| TurnError::Store(StoreError::corrupt("append", error)))?;
+    if append.keys.len() + append.arguments.len() > MOST_ARGUMENTS {
+        let why = format!("{} commits are more than a script of Redis takes at once", commits.len());
+        return Err(TurnError::Conflict(StoreError::corrupt("append", why)));
+    }
     let keys: Vec<&str> = append.keys.iter().map(String::as_str).collect();
     let arguments: Vec<&[u8]> = append.arguments.iter().map(Vec::as_slice).collect();
     let run = || inner.scripts.append.run(&inner.link, &keys, &arguments, Repeat::Never);

@@ -89,6 +89,25 @@ async fn the_owner_is_killed_under_load() {
     eprintln!("{count} acknowledged, all there");
 }
 
+/// A replica takes over. It may lack the last writes: that is said beforehand, and the ledger agrees with itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_takes_over_under_load() {
+    let mut cluster = Cluster::start();
+    let url = cluster.url();
+    let owner = cluster.owner_of(cluster.slot_of("memc"));
+    let _replica = tokio::task::block_in_place(|| cluster.replica_of(owner));
+    let findings = open(&url).await.check().await.unwrap();
+    assert!(findings.iter().any(|it| it.code == "redis.failover"), "{findings:?}");
+    let clients = Clients::start(&url, 3, 8).await;
+    clients.more(300).await;
+    tokio::task::block_in_place(|| cluster.nodes[owner].kill());
+    let after = clients.more(300).await;
+    let (told, teams) = clients.compare(&url).await;
+    let lost = told.iter().filter(|(name, revision)| teams.get(*name) != Some(revision)).count();
+    eprintln!("300 more acknowledged {after:?} after the master was killed; {lost} of {} lost", told.len());
+    assert!(lost < 100, "{lost}");
+}
+
 /// Any node of the cluster will do to begin with, and a plain URL of one node finds the owner too.
 #[tokio::test]
 async fn any_node_leads_to_the_owner() {

@@ -76,6 +76,45 @@ async fn a_user_who_may_not_read_settings_is_told() {
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }
 
+/// What the README tells to allow is enough, and no more than this ledger's keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_few_rights_is_enough() {
+    let server = Server::start();
+    let rights = "memc on >hidden ~{memc}:* +@all -@dangerous +info +config|get +cluster|nodes";
+    assert!(include_str!("../README.md").contains(&rights.replace("hidden", "password")));
+    server.call(&[&["ACL", "SETUSER"], &rights.split(' ').collect::<Vec<_>>()[..]].concat());
+    let url = format!("redis://memc:hidden@{}", server.address());
+    let store = open(&url).await;
+    assert_eq!(store.check().await.unwrap(), []);
+    let clients = Clients::start(&url, 2, 4).await;
+    clients.more(50).await;
+    clients.end(&url).await;
+    let other = RedisStore::open(&format!("{url}?prefix=other"), RedisOptions::default()).await.unwrap_err();
+    assert!(other.to_string().contains("permission"), "{other}");
+}
+
+/// A batch that is too large for one command is turned away, so that each of it can be tried alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_command_cannot_hold_is_a_conflict() {
+    struct Many(One, usize);
+    impl Decide for Many {
+        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+            let mut commits = self.0.decide(missed, now);
+            let change = commits[0].changes[0].clone();
+            commits[0].changes = vec![change; self.1];
+            commits
+        }
+    }
+    let server = Server::start();
+    let options = RedisOptions { answer_wait: Duration::from_secs(60), ..RedisOptions::default() };
+    let store = RedisStore::open(&server.url(), options).await.unwrap();
+    let taken = store.turn(Head::EMPTY, &mut Many(One::new(Head::EMPTY), 200_000)).await;
+    assert!(matches!(taken, Err(TurnError::Conflict(_))), "{taken:?}");
+    let head = store.turn(Head::EMPTY, &mut Many(One::new(Head::EMPTY), 100_000)).await.unwrap();
+    append(&store, head).await.unwrap();
+    assert_sound(&store).await;
+}
+
 #[tokio::test]
 async fn replicas_are_noted() {
     let server = Server::start();
@@ -207,6 +246,7 @@ async fn a_ledger_that_was_set_back_is_another_history() {
 struct Wire {
     address: String,
     mode: Arc<AtomicU8>,
+    kept: Arc<Mutex<Vec<u8>>>,
 }
 
 const PASS: u8 = 0;
@@ -217,18 +257,21 @@ const NO_REQUEST: u8 = 2;
 /// The same as `NO_ANSWER`, and nobody can connect again.
 const NO_ANSWER_AND_AWAY: u8 = 3;
 const AWAY: u8 = 4;
+/// Keep the next request, close, and let nobody connect again.
+const KEEP: u8 = 5;
 
 impl Wire {
     async fn to(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (mode, port) = (Arc::new(AtomicU8::new(PASS)), server.port);
-        let wire = Wire { address, mode: Arc::clone(&mode) };
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let wire = Wire { address, mode: Arc::clone(&mode), kept: Arc::clone(&kept) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if mode.load(Ordering::SeqCst) != AWAY {
                     let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                    tokio::spawn(hand_on(client, server, Arc::clone(&mode)));
+                    tokio::spawn(hand_on(client, server, Arc::clone(&mode), Arc::clone(&kept)));
                 }
             }
         });
@@ -236,7 +279,12 @@ impl Wire {
     }
 }
 
-async fn hand_on(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU8>) {
+async fn hand_on(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    mode: Arc<AtomicU8>,
+    kept: Arc<Mutex<Vec<u8>>>,
+) {
     let (mut asked, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         tokio::select! {
@@ -245,6 +293,11 @@ async fn hand_on(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU
                 let now = mode.load(Ordering::SeqCst);
                 if now == NO_REQUEST {
                     mode.store(PASS, Ordering::SeqCst);
+                    return;
+                }
+                if now == KEEP {
+                    kept.lock().unwrap().extend(&asked[..count]);
+                    mode.store(AWAY, Ordering::SeqCst);
                     return;
                 }
                 server.write_all(&asked[..count]).await.unwrap();
@@ -311,18 +364,44 @@ async fn an_answer_that_stays_lost_is_an_unknown_outcome() {
     assert!(matches!(append(&store, head).await, Err(TurnError::Store(_))));
     wire.mode.store(PASS, Ordering::SeqCst);
     // The next turn is told what became of it.
-    struct Missed(Vec<Commit>);
-    impl Decide for Missed {
-        fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
-            self.0.extend(missed);
-            Vec::new()
-        }
-    }
     let mut missed = Missed(Vec::new());
     let end = store.turn(head, &mut missed).await.unwrap();
     assert_eq!((missed.0.len(), missed.0[0].head()), (1, end));
     append(&store, end).await.unwrap();
     assert_sound(&store).await;
+}
+
+/// An append that was on its way for long comes to nothing once anyone has had a turn after it.
+#[tokio::test]
+async fn an_append_that_arrives_late_comes_to_nothing() {
+    let server = Server::start();
+    let wire = Wire::to(&server).await;
+    let store = open(&format!("redis://{}", wire.address)).await;
+    let head = append(&store, Head::EMPTY).await.unwrap();
+    let mut breaking = Breaking { one: One::new(head), wire: &wire, mode: KEEP, decided: 0 };
+    let taken = store.turn(head, &mut breaking).await;
+    assert!(matches!(taken, Err(TurnError::Unknown(_))), "{taken:?}");
+    wire.mode.store(PASS, Ordering::SeqCst);
+    let mut missed = Missed(Vec::new());
+    assert_eq!(store.turn(head, &mut missed).await.unwrap(), head);
+    assert!(missed.0.is_empty());
+    let late = wire.kept.lock().unwrap().clone();
+    assert!(late.windows(7).any(|word| word == b"EVALSHA"));
+    let (mut raw, mut answer) = (TcpStream::connect(server.address()).await.unwrap(), [0; 64]);
+    raw.write_all(&late).await.unwrap();
+    let count = raw.read(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer[..count]), "*1\r\n$4\r\nlost\r\n");
+    assert_eq!(store.head().await.unwrap(), head);
+}
+
+/// Reads only.
+struct Missed(Vec<Commit>);
+
+impl Decide for Missed {
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.0.extend(missed);
+        Vec::new()
+    }
 }
 
 // ---- All or nothing

@@ -169,6 +169,16 @@ impl Clients {
 
     /// End them, and see that everything they were told is there, once.
     pub(crate) async fn end(self, url: &str) -> usize {
+        let (told, teams) = self.compare(url).await;
+        for (name, revision) in &told {
+            assert_eq!(teams.get(name), Some(revision), "{name} was acknowledged");
+        }
+        assert_eq!(teams.len(), told.len(), "everything that is there was acknowledged in the end");
+        told.len()
+    }
+
+    /// End them: what they were told, and what is there, in a ledger that agrees with itself.
+    pub(crate) async fn compare(self, url: &str) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
         self.over.store(true, Ordering::Relaxed);
         let mut told = BTreeMap::new();
         for client in self.clients {
@@ -186,11 +196,7 @@ impl Clients {
                 );
             }
         }
-        for (name, revision) in &told {
-            assert_eq!(teams.get(name), Some(revision), "{name} was acknowledged");
-        }
-        assert_eq!(teams.len(), told.len(), "everything that is there was acknowledged in the end");
-        told.len()
+        (told, teams)
     }
 }
 

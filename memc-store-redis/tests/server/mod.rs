@@ -168,10 +168,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn start() -> Self {
+    fn node() -> Server {
         let mut settings = SAFE.to_vec();
         settings.extend(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
-        let nodes: Vec<Server> = (0..3).map(|_| Server::start_with(&settings)).collect();
+        Server::start_with(&settings)
+    }
+
+    pub(crate) fn start() -> Self {
+        let nodes: Vec<Server> = (0..3).map(|_| Self::node()).collect();
         for (node, (first, last)) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
             node.call(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
         }
@@ -196,6 +200,28 @@ impl Cluster {
             assert!(since.elapsed() < PATIENCE, "the cluster does not become whole");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// One more node, which follows one of the masters and has what it has.
+    pub(crate) fn replica_of(&self, master: usize) -> Server {
+        let (replica, master) = (Self::node(), &self.nodes[master]);
+        replica.call(&["CLUSTER", "MEET", "127.0.0.1", &master.port.to_string()]);
+        let Value::BulkString(id) = master.call(&["CLUSTER", "MYID"]) else { panic!("a node's id") };
+        let (id, since) = (String::from_utf8(id).unwrap(), Instant::now());
+        // Once it has heard of its master.
+        while replica.try_call(&["CLUSTER", "REPLICATE", &id]).is_err() {
+            assert!(since.elapsed() < PATIENCE, "it does not become a replica");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let follows = |info: Value| {
+            matches!(info, Value::BulkString(info)
+            if String::from_utf8_lossy(&info).contains("master_link_status:up"))
+        };
+        while !follows(replica.call(&["INFO", "replication"])) {
+            assert!(since.elapsed() < PATIENCE, "it does not follow");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        replica
     }
 
     pub(crate) fn url(&self) -> String {
