@@ -15,6 +15,7 @@ pub(crate) const HEAD: [Type; 5] = [Type::Integer, Type::Integer, Type::Integer,
 pub(crate) type Columns = &'static [(&'static str, Type)];
 
 /// The rows that a statement over many of them is given stand here in its text.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(crate) const ROWS: &str = "{rows}";
 
 /// How many rows a statement names at most, where it names each, as a power of two.
@@ -28,7 +29,7 @@ pub(crate) const STATEMENTS_KEPT: usize = 200;
 /// A statement over any number of rows.
 #[derive(Debug)]
 pub(crate) struct Many {
-    /// With [`ROWS`] where as many rows have to be written as there are, without where parameters hold them all.
+    /// With `{rows}` where as many rows have to be written as there are, without where parameters hold them all.
     pub(crate) sql: Arc<str>,
     pub(crate) columns: Columns,
 }

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests fail by panicking
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use memc_core::ledger::{Action, Change, Commit, Head};
-use memc_core::model::{CommitId, Principal, Record, Revision, Team, TeamId, TeamName, Timestamp};
-use memc_core::store::{Decide, Load, Severity, Store, StoreError, TurnError};
+use common::{append, load};
+use memc_core::ledger::{FORMAT, Head};
+use memc_core::model::{CommitId, Key, Policy, Record, Revision};
+use memc_core::store::{Load, Severity, Store, StoreError, TurnError};
 use memc_store_sql::{ConnectError, Options, SqliteStore, connect};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
@@ -43,40 +46,10 @@ async fn run(connection: &mut SqliteConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
-/// Appends one commit after whatever was missed.
-struct One(Head);
+struct Nowhere;
 
-impl Decide for One {
-    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
-        let head = missed.last().map_or(self.0, Commit::head);
-        let revision = head.revision.next();
-        let name = TeamName::new(&format!("t{revision}")).unwrap();
-        vec![Commit {
-            revision,
-            id: CommitId::fresh(),
-            previous: head.id,
-            at: now,
-            actor: Principal::new("user:test").unwrap(),
-            action: Action { name: "test".into(), target: String::new(), detail: String::new() },
-            request: None,
-            changes: vec![Change::Put(Record::Team(Team {
-                id: TeamId::new(revision.get()),
-                name,
-                revision,
-            }))],
-        }]
-    }
-}
-
-async fn append(store: &dyn Store, at: Head) -> Result<Head, TurnError> {
-    store.turn(at, &mut One(at)).await
-}
-
-struct Count(usize);
-
-impl Load for Count {
-    fn take(&mut self, records: Vec<Record>) -> Result<(), String> {
-        self.0 += records.len();
+impl Load for Nowhere {
+    fn take(&mut self, _: Vec<Record>) -> Result<(), String> {
         Ok(())
     }
 }
@@ -145,7 +118,7 @@ async fn what_cannot_be_stored_is_reported_as_corrupt() {
     run(&mut raw, "UPDATE teams SET name = 'No Slug' WHERE id = 2").await;
     assert!(store.commits(first.revision, 10).await.unwrap_err().is_corrupt());
     assert!(matches!(append(&store, first).await, Err(TurnError::Store(error)) if error.is_corrupt()));
-    let error = store.load(&mut Count(0)).await.unwrap_err();
+    let error = store.load(&mut Nowhere).await.unwrap_err();
     assert!(error.is_corrupt() && error.to_string().contains("table teams"), "{error}");
     // What does not touch it goes on.
     append(&store, second).await.unwrap();
@@ -248,4 +221,73 @@ async fn the_log_stays_bounded_while_others_read() {
     eprintln!("{log} bytes of log after {} commits", head.revision);
     // The log begins anew after 16 MiB, at a moment without readers.
     assert!(log < 32 << 20, "{log}");
+}
+
+/// A database as version 1 of the schema left it, with something in every table, is brought up to date when it is
+/// opened, and says the same as before.
+#[tokio::test]
+async fn a_database_of_schema_1_is_brought_up_to_date() {
+    let place = Place::new();
+    let mut raw = SqliteConnectOptions::new()
+        .filename(place.database())
+        .create_if_missing(true)
+        .connect()
+        .await
+        .unwrap();
+    let mut migrations = sqlx::migrate!("./migrations/sqlite");
+    migrations.dangerous_set_table_name("memc_migrations");
+    migrations.run_direct(Some(1), &mut raw, false).await.unwrap();
+    let policy = serde_json::to_string(&Policy::default()).unwrap();
+    let first = CommitId::fresh();
+    run(
+        &mut raw,
+        &format!(
+            "INSERT INTO commits VALUES (1, x'{}', zeroblob(16), 5, 'user:a', 'test', 'team:shop', '', NULL, '[]');
+             INSERT INTO fleet VALUES (1, '00000000-0000-0000-0000-000000000007', 1, 9);
+             INSERT INTO clusters VALUES (2, 'web', 11210, 11219, '{policy}', 1);
+             INSERT INTO hosts VALUES (3, 'M1', 2, '10.0.0.1', 1024, 'r1', 'cordoned', '[11211]', 0, NULL, 1);
+             INSERT INTO teams VALUES (4, 'shop', 1);
+             INSERT INTO quotas VALUES (2, 4, 512, 1);
+             INSERT INTO caches VALUES (5, 4, 'sessions', 2, 64, 2, 0, 5, 'user:a', 1);
+             INSERT INTO instances VALUES (6, 5, 0, 3, 11210, 64, 96, 'kept', 64, 1, 1);
+             INSERT INTO instances VALUES (7, 5, 1, 3, 11212, 64, 96, 'releasing', NULL, NULL, 1);
+             INSERT INTO retired_ports VALUES (3, 11213, 8, 99, 1);
+             INSERT INTO requests VALUES ('user:a', 'r1', 'd', 1, 5, '\"fleet\"');",
+            first.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        ),
+    )
+    .await;
+    let subject: String = serde_json::to_string(&Key::Fleet).unwrap();
+    sqlx::query("UPDATE requests SET subject = ?").bind(subject).execute(&mut raw).await.unwrap();
+    drop(raw);
+
+    let (store, other) = (place.open().await, place.open().await);
+    let head = store.head().await.unwrap();
+    assert_eq!((head.revision, head.id, head.format), (Revision::new(1), first, FORMAT));
+    let there = load(&store).await;
+    assert_eq!(there.len(), 10);
+    let instances: Vec<_> = there.iter().filter(|record| matches!(record, Record::Instance(_))).collect();
+    let Record::Instance(kept) = instances[0] else { unreachable!() };
+    assert_eq!((kept.id.get(), kept.index, kept.port.get(), kept.moved_to), (6, 0, 11210, None));
+    assert_eq!((kept.booked.get(), kept.observed.map(|it| it.get())), (96, Some(64)));
+    let Some(Record::Host(host)) = there.iter().find(|record| matches!(record, Record::Host(_))) else {
+        panic!("no host")
+    };
+    assert_eq!((host.name.as_str(), host.blocked_ports.len(), host.memory.get()), ("M1", 1, 1024));
+    assert!(there.iter().any(|it| matches!(it, Record::Cache(it) if it.max_per_rack.is_none())));
+
+    // The second line of defence was brought along.
+    let mut raw = place.raw().await;
+    for wrong in [
+        "INSERT INTO hosts SELECT 30, 'm1', 2, '10.0.0.2', 1, NULL, 'active', '[]', 0, NULL, 1",
+        "INSERT INTO instances SELECT 60, 5, 0, 3, 11215, 64, 96, 'kept', NULL, NULL, NULL, 1",
+        "INSERT INTO instances SELECT 60, 5, 2, 3, 11210, 64, 96, 'kept', NULL, NULL, NULL, 1",
+        "INSERT INTO instances SELECT 60, 5, 2, 3, 11213, 64, 96, 'kept', NULL, NULL, NULL, 1",
+        "INSERT INTO instances SELECT 60, 5, 2, 33, 11215, 64, 96, 'kept', NULL, NULL, NULL, 1",
+        "INSERT INTO retired_ports SELECT 3, 11210, 8, 99, 1",
+        "DELETE FROM hosts WHERE id = 3",
+    ] {
+        assert!(sqlx::raw_sql(wrong).execute(&mut raw).await.is_err(), "{wrong}");
+    }
+    append(&other, head).await.unwrap();
 }

@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// Only here; and checkpoints as rare as they are usually, although the log's files are small.
+const POSTGRES: [&str; 4] =
+    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=32MB", "max_wal_size=1GB"];
+
 /// How long a server may take to start, to recover or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -196,9 +200,7 @@ impl Server {
             Kind::Postgres => {
                 let mut command = template::as_user_of_postgres(&template::postgres_program("postgres"));
                 command.arg("-D").arg(&data).args(["-p", &port]);
-                for setting in
-                    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=32MB"]
-                {
+                for setting in POSTGRES {
                     command.args(["-c", setting]);
                 }
                 settings.for_each(|(name, value)| {
