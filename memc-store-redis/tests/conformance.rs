@@ -5,27 +5,73 @@
 mod server;
 
 mod one_server {
-    use std::sync::Arc;
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
     use memc_core::Store;
     use memc_core::conformance::Fixture;
+    use tempfile::TempDir;
 
     use crate::server::Server;
 
-    struct Redis(Server);
+    struct Redis {
+        server: Mutex<Server>,
+        backup: TempDir,
+    }
+
+    impl Redis {
+        fn new() -> Self {
+            Redis { server: Mutex::new(Server::start()), backup: tempfile::tempdir().expect("a directory") }
+        }
+
+        fn server(&self) -> MutexGuard<'_, Server> {
+            self.server.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
+        assert!(copied.success());
+    }
 
     #[async_trait::async_trait]
     impl Fixture for Redis {
         async fn open(&self) -> Arc<dyn Store> {
-            memc_store_redis::connect(&self.0.url()).await.expect("connect")
+            let url = self.server().url();
+            memc_store_redis::connect(&url).await.expect("connect")
         }
 
         fn has_constraints(&self) -> bool {
             true
         }
+
+        async fn crash(&self) -> bool {
+            let mut server = self.server();
+            server.kill();
+            server.start_again();
+            true
+        }
+
+        async fn back_up(&self) -> bool {
+            let mut server = self.server();
+            server.kill();
+            copy(&server.path().join("appendonlydir"), &self.backup.path().join("kept"));
+            server.start_again();
+            true
+        }
+
+        async fn restore(&self) {
+            let mut server = self.server();
+            server.kill();
+            let files = server.path().join("appendonlydir");
+            std::fs::remove_dir_all(&files).expect("the append-only files");
+            copy(&self.backup.path().join("kept"), &files);
+            server.start_again();
+        }
     }
 
-    memc_core::store_conformance!(Redis(Server::start()));
+    memc_core::store_conformance!(Redis::new());
 }
 
 mod cluster {

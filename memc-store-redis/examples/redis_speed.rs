@@ -1,16 +1,17 @@
-//! How fast the stores are on this machine: a large fleet, one process.
+//! How fast the Redis store is on this machine: a large fleet, one process, every answer durable.
 //!
 //! ```text
-//! cargo run --release -p memc-store-sql --example speed [STORE...]
+//! cargo run --release -p memc-store-redis --example redis_speed [URL]
 //! ```
 //!
-//! A store is `sqlite` (the default; in a temporary directory), `postgres` or `mariadb` (a private server of its own), or
-//! the URL of an empty database.
+//! Without a URL it starts a redis-server of its own, in a temporary directory. The ledger that a URL names has to be
+//! empty: try `redis://127.0.0.1/0?prefix=speed`.
 
-#![allow(clippy::unwrap_used)] // a benchmark that cannot go on may panic
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a benchmark that cannot go on may panic
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
+use std::process::{Child, Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use memc_core::Fleet;
@@ -19,10 +20,40 @@ use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
 use memc_core::model::{
     CacheName, ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, RequestId, TeamName,
 };
-use memc_test_servers::{MariaDb, Postgres};
+use tempfile::TempDir;
 
 const HOSTS: usize = 10_000;
 const CLIENTS: usize = 64;
+
+/// A server that ends with this.
+struct Server {
+    process: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Process::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""])
+            .args(["--appendonly", "yes", "--appendfsync", "always"])
+            .arg("--dir")
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed: apt-get install redis-server");
+        Server { process, port, _directory: directory }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
 
 fn order(command: Command) -> Order {
     Order { actor: Principal::new("user:speed").unwrap(), request: None, command }
@@ -37,7 +68,17 @@ fn shop() -> TeamName {
 }
 
 async fn open(url: &str) -> Fleet {
-    Fleet::open(memc_store_sql::connect(url).await.unwrap(), Options::default()).await.unwrap()
+    let since = Instant::now();
+    let store = loop {
+        match memc_store_redis::connect(url).await {
+            Ok(store) => break store,
+            Err(_) if since.elapsed() < Duration::from_secs(5) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    Fleet::open(store, Options::default()).await.unwrap()
 }
 
 /// Give commands from as many clients as there are, and say how long it took.
@@ -64,29 +105,10 @@ async fn all(fleet: &Fleet, commands: impl Iterator<Item = Order>) -> Duration {
 
 #[tokio::main]
 async fn main() {
-    let mut stores: Vec<String> = std::env::args().skip(1).collect();
-    if stores.is_empty() {
-        stores.push("sqlite".into());
-    }
-    for store in stores {
-        println!("{}", store.split_once(':').map_or(&*store, |(scheme, _)| scheme));
-        let directory = tempfile::tempdir().unwrap();
-        let server = match &*store {
-            "postgres" => Some(Postgres::start(&[])),
-            "mariadb" => Some(MariaDb::start(&[])),
-            _ => None,
-        };
-        let url = match (server.as_ref(), &*store) {
-            (Some(server), _) => server.url(),
-            (None, "sqlite") => format!("sqlite://{}/memc.db", directory.path().display()),
-            (None, url) => url.to_owned(),
-        };
-        measure(&url).await;
-    }
-}
-
-async fn measure(url: &str) {
-    let fleet = open(url).await;
+    let url = std::env::args().nth(1);
+    let own = if url.is_none() { Some(Server::start()) } else { None };
+    let url = url.or(own.as_ref().map(|own| format!("redis://127.0.0.1:{}/0", own.port))).unwrap();
+    let fleet = open(&url).await;
     let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(11999).unwrap() };
     let policy = Policy { max_instances: 64, ..Policy::default() };
     for command in [
@@ -107,7 +129,7 @@ async fn measure(url: &str) {
         order(Command::AddHost { name: HostName::new(&format!("m{number}.example.com")).unwrap(), spec })
     });
     let took = all(&fleet, hosts).await;
-    println!("  {HOSTS} hosts added: {:.0}/s", HOSTS as f64 / took.as_secs_f64());
+    println!("{HOSTS} hosts added: {:.0}/s", HOSTS as f64 / took.as_secs_f64());
     let allocate = |name: String, instances: u16| {
         let command = Command::Allocate {
             team: shop(),
@@ -120,14 +142,14 @@ async fn measure(url: &str) {
         Order { request: Some(RequestId::new(&name).unwrap()), ..order(command) }
     };
     let took = all(&fleet, (0..20_000).map(|number| allocate(format!("one-{number}"), 1))).await;
-    println!("  20000 caches of 1 instance, {CLIENTS} clients: {:.0}/s", 20_000.0 / took.as_secs_f64());
+    println!("20000 caches of 1 instance, {CLIENTS} clients: {:.0}/s", 20_000.0 / took.as_secs_f64());
     let took = all(&fleet, (0..1250).map(|number| allocate(format!("many-{number}"), 64))).await;
     println!(
-        "  1250 caches of 64 instances, {CLIENTS} clients: {:.0} instances/s",
+        "1250 caches of 64 instances, {CLIENTS} clients: {:.0} instances/s",
         80_000.0 / took.as_secs_f64()
     );
     drop(fleet);
     let since = Instant::now();
-    let fleet = open(url).await;
-    println!("  opening {} instances: {:?}", fleet.read(|state| state.instances().count()), since.elapsed());
+    let fleet = open(&url).await;
+    println!("opening {} instances: {:?}", fleet.read(|state| state.instances().count()), since.elapsed());
 }
