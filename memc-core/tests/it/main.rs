@@ -7,4 +7,5 @@ mod fleet;
 mod naive;
 mod observe;
 mod rules;
+mod why;
 mod world;
