@@ -15,6 +15,8 @@ mod api_lists;
 #[cfg(test)]
 mod api_permissions;
 #[cfg(test)]
+mod api_refusals;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod contention;
