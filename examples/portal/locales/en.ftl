@@ -28,7 +28,6 @@ banner-findings =
 add = Add
 as-it-is = { $word }
 back-to = Back to { $name }
-booked = Booked
 booked-size = { $size } booked
 cache = Cache
 caches = Caches
@@ -93,6 +92,7 @@ ago-days =
 
 done-created = The cache is being set up. It usually runs within a minute.
 done-resized = The new size is on its way to the hosts.
+done-unchanged = The cache has this size already. Nothing was changed.
 done-gone = The cache has been released.
 done-released = The cache is being released.
 done-replaced = The missing instances have been placed.
@@ -204,14 +204,17 @@ create-memory = Memory of each instance, MiB
 create-memory-hint = From 8 MiB. It can be changed while the cache runs.
 create-instances = Instances
 create-instances-hint = Each runs on a host of its own. Your client spreads the keys over them.
+create-more = More choices
+create-max-per-rack = At most so many on one rack
+create-max-per-rack-hint = From 1. Leave it empty for any number: the instances are spread over racks in any case.
 create-preview = Preview
-create-use-largest = Use { $size } instead
 preview-title = This is what you would get
 preview-intro = Nothing has been created yet.
 preview-asked = Memory asked for
 preview-asked-sum = { $each } = { $total }
 preview-asked-hint = This counts against the quota.
-preview-booked = Booked on the hosts
+preview-booked = Set aside on the hosts
+preview-set-aside = Set aside
 preview-booked-hint = With what memcached needs beyond the items. It does not count against the quota.
 preview-where = Where it would run
 preview-may-change = Hosts and ports are settled when you confirm; if others ask at the same time, they can differ.
@@ -221,6 +224,7 @@ preview-back = Change something
 ## A cache
 
 cache-facts = { $size } · cluster { $cluster } · team { $team }
+max-per-rack = at most { $n } on one rack
 cache-missing =
     { $n ->
         [one] One instance is missing because its host was lost.
@@ -238,13 +242,13 @@ state-running = Running
 state-shrinking = Shrinking
 state-releasing = Stopping
 why-host-lost = The host was stated to be lost.
-why-not-fetched = Waiting for host { $host }: it has not fetched its pillar since this change (last { $ago }). Hosts ask about once a minute.
-why-never-fetched = Waiting for host { $host } to fetch its pillar. Hosts ask about once a minute; if this stays, check its Salt minion.
+why-not-fetched = Waiting for host { $host }: it has not asked what to run since this change (last { $ago }). Hosts ask about once a minute.
+why-never-fetched = Waiting for host { $host } to ask what to run. Hosts ask about once a minute; if this stays, tell operations.
 why-silent = Port { $port } did not answer when it was last asked. The host starts it again by itself when it runs; if this stays, tell operations.
 why-not-seen = The host knows. Waiting for memcached to be seen on port { $port }.
 why-unclear = The host knows, but port { $port } gives the portal no clear answer: the network may be in the way, or another program has the port.
 why-other-size = The host knows. It was last seen with { $seen }; waiting to see { $memory }.
-why-memory-not-back = { $booked } stays booked until memcached is seen to have given memory back down to { $memory }.
+why-memory-not-back = { $booked } stays set aside until memcached is seen to have given memory back down to { $memory }.
 why-port-answers = The host knows. Waiting for port { $port } to stop answering.
 why-stop-unclear = The host knows. Port { $port } gives the portal no clear answer, which is no proof that it has stopped; if this stays, an operator has to confirm it.
 why-never-seen = It was never seen running, so a closed port is no proof that it has stopped. An operator has to confirm it.
@@ -262,7 +266,8 @@ resize-title = Resize { $name }
 resize-now = Now: { $size }.
 resize-range = From 8 MiB to { $most }.
 resize-grow-note = Growing keeps every item and restarts nothing.
-resize-shrink-note = The new limit holds at once. A cache that is fuller than that keeps what it holds for now, and its memory stays booked until it is seen to have given it back.
+resize-shrink-note = The new limit holds at once. A cache that is fuller than that keeps what it holds for now, and the host keeps the memory set aside until it is seen to have been given back.
+resize-no-growth = It cannot grow at all right now.
 resize-submit = Resize
 release-link = Release
 release-title = Release { $name }
@@ -362,6 +367,7 @@ host-cordon = Cordon
 host-cordon-note = A cordoned host gets no new instances. The ones on it stay and may grow.
 host-uncordon = Uncordon
 host-uncordon-note = The host is cordoned: it gets no new instances. The ones on it stay and may grow.
+host-draining-note = The host is being emptied: it gets no new instances, and the ones on it do not grow. Uncordon it to stop that.
 host-back = Take back into service
 host-back-note = The host was stated to be lost. When it is back, it first stops what it had; its ports are free again after the cool-down.
 host-lost-link = State that it is lost…
@@ -482,17 +488,38 @@ refusal-address-taken = Host { $host } has the address { $address } already. Two
 refusal-cluster-in-use = Cluster { $name } still has hosts or caches. Release the caches and remove the hosts first.
 refusal-team-in-use = Team { $name } still has caches. Release them first, and wait until their instances have stopped.
 refusal-host-in-use = Host { $name } still has instances. Have them released first, and wait until they have stopped.
-refusal-no-memory = Cluster { $cluster } has no room for { $instances } × { $memory }: its hosts have too little free memory. { $todo }
-refusal-no-ports = Cluster { $cluster } has no room for { $instances } × { $memory }: hosts with enough memory have no free port. { $todo }
-refusal-no-hosts = Cluster { $cluster } has fewer usable hosts than { $instances }, and each instance of { $memory } needs a host of its own. Ask for fewer instances. { $todo }
-refusal-largest = The largest that fits now is { $size } for each instance.
+refusal-no-room = Cluster { $cluster } has no room for { $instances } × { $memory }.
 refusal-no-quota = Team { $team } has no memory in cluster { $cluster }. Ask an administrator for a quota.
-refusal-try-again = This has changed meanwhile: try again.
+refusal-try-again = { $refusal } This has changed meanwhile: try again.
 refusal-nothing-fits = No smaller size fits either.
-refusal-quota = Team { $team } may use { $limit } in cluster { $cluster } and uses { $used }; { $asked } more is too much. { $todo }
+refusal-quota = Team { $team } may use { $limit } in cluster { $cluster } and uses { $used }; { $asked } more is too much.
 refusal-out-of-range = { $value } is outside the allowed range.
 refusal-releasing = { $name } is being released and cannot be changed any more.
 refusal-not-releasing = { $name } is not being released. Release its cache first.
 refusal-request-id-reused = This form was already sent with other values, and those were carried out. Look at how things are now before you send it again.
 refusal-outdated = It has changed meanwhile. Reload the page.
 refusal-other = This is not possible. Nothing was changed.
+why-not-several = More than one thing is in the way.
+why-not-memory = The hosts do not have enough free memory.
+why-not-headroom = What the hosts have free is kept so that the caches there can grow.
+why-not-fill-limit = The cluster may not be filled any further: the rest is kept for when a host fails.
+why-not-ports = Hosts with enough memory have no free port.
+why-not-cool-down = A port that was used before can be given out again, and there is room, from:
+why-not-spread = Each instance needs a host of its own, and too few hosts have room. Fewer instances may fit.
+why-not-racks = Too many of the instances would be on one rack.
+why-not-quota = A larger quota would be enough. An administrator can set it.
+offer-largest = Use { $size } instead
+offer-smaller = Make the instances smaller first: { $size } would fit
+offer-cluster = Use cluster { $name } instead
+offers-for-operators = What operators can do, each of it enough:
+offer-uncordon = Let host { $name } take new instances again
+offer-uncordon-more =
+    { $n ->
+        [one] One more host would do.
+       *[other] { $n } more hosts would do.
+    }
+offer-hosts =
+    { $n ->
+        [one] Add a host with { $memory }, on a rack that has none of the cache
+       *[other] Add { $n } hosts with { $memory } each, on racks that have none of the cache
+    }

@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use memc_core::fleet::SubmitError;
 use memc_core::ledger::Refusal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::accounts::AccountsError;
 
@@ -19,12 +19,14 @@ pub struct Problem {
     pub detail: String,
     /// The largest memory of each instance that would be carried out now, MiB, where that is known.
     pub largest_fit_mib: Option<u64>,
+    /// What is in the way and what would do instead, as far as the caller may know.
+    pub why: Option<Value>,
 }
 
 impl Problem {
     /// A problem without a known fit.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Problem { status, code, detail: detail.into(), largest_fit_mib: None }
+        Problem { status, code, detail: detail.into(), largest_fit_mib: None, why: None }
     }
 
     /// 400: the request cannot be read.
@@ -117,6 +119,9 @@ impl IntoResponse for Problem {
         });
         if let Some(fit) = self.largest_fit_mib {
             body["largest_fit_mib"] = fit.into();
+        }
+        if let Some(why) = self.why {
+            body["why"] = why;
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();

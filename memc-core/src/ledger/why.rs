@@ -8,10 +8,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Command, Order, State, decide};
+use super::{Command, HostView, Order, PortUse, State, decide};
 use crate::model::{
-    Cluster, ClusterName, HostName, HostStatus, Instance, Mib, Phase, Policy, Rack, Revision, TeamId,
-    Timestamp,
+    Cluster, ClusterName, HostId, HostName, HostStatus, Instance, Mib, Phase, Policy, Port, PortRange, Rack,
+    Revision, Timestamp,
 };
 
 /// What is in the way of a request, and what would do instead. Everything in it is exact at its revision.
@@ -114,21 +114,31 @@ impl fmt::Display for WhyNot {
     }
 }
 
-/// A host as an explanation sees it.
+/// A host as an explanation sees it, in few bytes: there is one for each host of the cluster.
 #[derive(Debug)]
 struct Seat {
+    memory: Mib,
+    booked: Mib,
+    port_from: Timestamp,
     /// Its rack's place among those of the cluster.
     rack: u32,
-    /// Memory that new instances may book, MiB.
-    room: Mib,
-    /// All of its free memory, MiB.
-    free: Mib,
-    port_from: Timestamp,
-    ports: u32,
+    /// Ports that could be issued now, counted up to the number of instances that are asked for.
+    ports: u16,
     /// Holds an instance of the cache.
     taken: bool,
-    /// Takes new instances.
-    open: bool,
+}
+
+/// New instances and the hosts for them.
+#[derive(Debug)]
+struct Places {
+    /// How many of the cache may share a rack.
+    most: usize,
+    /// How many of the cache are on each rack.
+    held: Vec<usize>,
+    /// Hosts that take new instances.
+    open: Vec<Seat>,
+    /// Hosts that would, if they were opened again.
+    closed: Vec<(Seat, HostName)>,
 }
 
 /// An instance that should grow.
@@ -142,16 +152,12 @@ struct Growing {
 
 #[derive(Debug)]
 enum Asked {
-    /// New instances.
-    New {
-        count: usize,
-        most: usize,
-        held: HashMap<u32, usize>,
-        seats: Vec<Seat>,
-        closed: Vec<(usize, HostName)>,
+    New(Places),
+    /// More memory than `current`.
+    Grow {
+        current: Mib,
+        growing: Vec<Growing>,
     },
-    /// More memory for these.
-    Grow { current: Mib, counted: u64, growing: Vec<Growing> },
 }
 
 /// What an explanation rests on, copied from a state.
@@ -160,28 +166,16 @@ pub struct Facts {
     revision: Revision,
     now: Timestamp,
     memory: Mib,
-    policy: Policy,
     asked: Asked,
-    /// How much the team may still ask for, counting what the growing instances have.
+    /// How many instances of that memory count against the quota.
+    count: u16,
+    /// How much the team may still ask for, counting what growing instances have.
     quota_left: Mib,
+    policy: Policy,
     /// What the cluster's instances book, and its memory.
     booked: Mib,
     cluster_memory: Mib,
-    /// The size that most of its hosts have.
-    usual_host: Option<Mib>,
     elsewhere: Vec<ClusterName>,
-}
-
-/// What is not asked for while the rest is judged.
-#[derive(Debug, Clone, Copy, Default)]
-struct Without {
-    memory: bool,
-    headroom: bool,
-    fill_limit: bool,
-    ports: bool,
-    spread: bool,
-    racks: bool,
-    quota: bool,
 }
 
 impl Facts {
@@ -189,59 +183,56 @@ impl Facts {
     /// not there. O(hosts of the cluster).
     #[must_use]
     pub fn of(state: &State, order: &Order, now: Timestamp) -> Option<Facts> {
-        let (cluster, team, memory, asked, kept) = match &order.command {
+        let (cluster, team, memory, count, kept, asked) = match &order.command {
             Command::Allocate { team, cluster, memory, instances, max_per_rack, .. } => {
                 let cluster = state.cluster_named(cluster)?;
-                let asked = Asked::new(state, cluster, usize::from(*instances), *max_per_rack, &[], now);
-                (cluster, state.team_named(team)?.id, *memory, asked, Mib::ZERO)
+                let places = Places::new(state, cluster, *instances, *max_per_rack, &[], now);
+                (cluster, state.team_named(team)?.id, *memory, *instances, Mib::ZERO, Asked::New(places))
             }
             Command::Replace { team, name } => {
                 let cache = state.cache_named(team, name)?;
                 let cluster = state.cluster(cache.cluster)?;
                 let there: Vec<&Instance> = state.instances_of(cache.id).collect();
-                let missing =
-                    (0..cache.instances).filter(|index| there.iter().all(|it| it.index != *index)).count();
-                let asked = Asked::new(state, cluster, missing, cache.max_per_rack, &there, now);
-                (cluster, cache.team, cache.memory, asked, Mib::ZERO)
+                let missing = |index: &u16| there.iter().all(|it| it.index != *index);
+                let count = (0..cache.instances).filter(missing).count() as u16;
+                let places = Places::new(state, cluster, count, cache.max_per_rack, &there, now);
+                (cluster, cache.team, cache.memory, count, Mib::ZERO, Asked::New(places))
             }
             Command::Resize { team, name, memory } => {
                 let cache = state.cache_named(team, name)?;
                 let cluster = state.cluster(cache.cluster)?;
-                let kept: Vec<&Instance> =
-                    state.instances_of(cache.id).filter(|it| it.phase != Phase::Releasing).collect();
+                let grows = |it: &&Instance| it.phase != Phase::Releasing;
+                let kept: Vec<&Instance> = state.instances_of(cache.id).filter(grows).collect();
                 let counted: Vec<Mib> =
                     kept.iter().filter(|it| it.moved_to.is_none()).map(|it| it.memory).collect();
                 let growing = kept.into_iter().map(|it| Growing::of(state, it)).collect();
-                let asked = Asked::Grow { current: cache.memory, counted: counted.len() as u64, growing };
-                (cluster, cache.team, *memory, asked, counted.into_iter().sum())
+                let asked = Asked::Grow { current: cache.memory, growing };
+                let count = counted.len() as u16;
+                (cluster, cache.team, *memory, count, counted.into_iter().sum(), asked)
             }
             _ => return None,
         };
-        let mut sizes: BTreeMap<Mib, usize> = BTreeMap::new();
-        for view in state.hosts_of(cluster.id) {
-            *sizes.entry(view.host.memory).or_default() += 1;
-        }
         Some(Facts {
             revision: state.head().revision,
             now,
             memory,
-            policy: cluster.policy.clone(),
             asked,
+            count,
             quota_left: state.quota(cluster.id, team).minus(state.used(cluster.id, team).minus(kept)),
+            policy: cluster.policy.clone(),
             booked: state.booked(cluster.id),
             cluster_memory: state.memory(cluster.id),
-            usual_host: sizes.into_iter().max_by_key(|(_, hosts)| *hosts).map(|(memory, _)| memory),
-            elsewhere: elsewhere(state, order, cluster, team, now),
+            elsewhere: elsewhere(state, order, cluster, now),
         })
     }
 
     /// Whether it would be carried out by now.
     #[must_use]
     pub fn fits(&self) -> bool {
-        self.fits_with(self.memory, Without::default(), self.now)
+        self.fits_with(self.memory, None, self.now)
     }
 
-    /// Work out what is in the way. O(hosts × (log of the largest size)).
+    /// Work out what is in the way. O(hosts × log of the largest size).
     #[must_use]
     pub fn explain(self) -> WhyNot {
         WhyNot {
@@ -249,153 +240,144 @@ impl Facts {
             largest: self.largest(),
             alone: self.alone(),
             uncordon: self.uncordon(),
-            add: self.usual_host.and_then(|memory| self.hosts_to_add(memory)),
+            add: self.usual_host().and_then(|memory| self.hosts_to_add(memory)),
             moves: None,
             elsewhere: self.elsewhere,
         }
     }
 
-    /// The largest memory of each instance that fits: bisection, since what fits also fits when it is smaller.
+    /// Bisection, since what fits also fits when it is smaller.
     fn largest(&self) -> Option<Mib> {
         let (mut fits, mut too_large) = (Mib::MIN_INSTANCE.get() - 1, self.policy.max_instance_mib.get() + 1);
         while too_large - fits > 1 {
             let middle = fits + (too_large - fits) / 2;
-            let fine = self.fits_with(Mib::capped(middle), Without::default(), self.now);
-            if fine { fits = middle } else { too_large = middle }
+            if self.fits_with(Mib::capped(middle), None, self.now) {
+                fits = middle
+            } else {
+                too_large = middle
+            }
         }
         (fits >= Mib::MIN_INSTANCE.get()).then(|| Mib::capped(fits))
     }
 
     fn alone(&self) -> Vec<Rule> {
-        let none = Without::default();
-        let rules = [
-            (Rule::Memory, Without { memory: true, ..none }),
-            (Rule::Headroom, Without { headroom: true, ..none }),
-            (Rule::FillLimit, Without { fill_limit: true, ..none }),
-            (Rule::Ports, Without { ports: true, ..none }),
-            (Rule::Spread, Without { spread: true, ..none }),
-            (Rule::Racks, Without { racks: true, ..none }),
-            (Rule::Quota, Without { quota: true, ..none }),
-        ];
-        let mut alone: Vec<Rule> = (rules.into_iter())
-            .filter(|(_, without)| self.fits_with(self.memory, *without, self.now))
-            .map(|(rule, _)| rule)
-            .collect();
-        if let Some(until) = self.cool_down() {
-            alone.push(Rule::CoolDown { until });
-        }
+        use Rule::*;
+        let mut alone = vec![Memory, Headroom, FillLimit, Ports, Spread, Racks, Quota];
+        alone.retain(|rule| self.fits_with(self.memory, Some(*rule), self.now));
+        alone.extend(self.cooled_down().map(|until| CoolDown { until }));
         alone
     }
 
     /// From when on waiting alone is enough.
-    fn cool_down(&self) -> Option<Timestamp> {
-        let Asked::New { seats, .. } = &self.asked else {
+    fn cooled_down(&self) -> Option<Timestamp> {
+        let Asked::New(places) = &self.asked else {
             return None;
         };
         let later = |from: &Timestamp| *from > self.now && *from < Timestamp::NEVER;
-        let mut moments: Vec<Timestamp> = seats.iter().map(|seat| seat.port_from).filter(later).collect();
+        let mut moments: Vec<Timestamp> =
+            places.open.iter().map(|seat| seat.port_from).filter(later).collect();
         moments.sort_unstable();
-        let at = moments.partition_point(|at| !self.fits_with(self.memory, Without::default(), *at));
+        let at = moments.partition_point(|at| !self.fits_with(self.memory, None, *at));
         moments.get(at).copied()
     }
 
-    fn fits_with(&self, memory: Mib, without: Without, now: Timestamp) -> bool {
+    /// Whether so much memory for each would be carried out at this time without this rule.
+    fn fits_with(&self, memory: Mib, without: Option<Rule>, at: Timestamp) -> bool {
         let need = self.policy.overhead.booking(memory);
+        let quota = without == Some(Rule::Quota) || self.within_quota(memory);
         match &self.asked {
-            Asked::New { count, .. } => {
-                let booked = self.booked.plus(need.times(*count as u64));
-                let filled = !without.fill_limit
-                    && !without.memory
-                    && booked > self.policy.fill_limit(self.cluster_memory);
-                let quota = without.quota || memory.times(*count as u64) <= self.quota_left;
-                quota && !filled && self.places(need, without, now).values().sum::<usize>() >= *count
+            Asked::New(places) => {
+                let limit = match without {
+                    // Such hosts would also raise what the cluster may book.
+                    Some(Rule::Memory) => Mib::MAX,
+                    Some(Rule::FillLimit) => self.cluster_memory,
+                    _ => self.policy.fill_limit(self.cluster_memory),
+                };
+                let most = || places.on_racks(&self.policy, need, without, at).iter().sum::<usize>();
+                quota && self.would_book(need) <= limit && most() >= self.count.into()
             }
             // Keeping a size, or going below it, is never refused.
             Asked::Grow { current, .. } if memory <= *current => true,
-            Asked::Grow { counted, growing, .. } => {
-                let quota = without.quota || memory.times(*counted) <= self.quota_left;
-                let grows = |it: &Growing| {
-                    need <= it.booked
-                        || (it.draining.is_none() && (without.memory || need <= it.booked.plus(it.free)))
-                };
-                quota && growing.iter().all(grows)
+            Asked::Grow { growing, .. } => {
+                let room = |it: &Growing| without == Some(Rule::Memory) || it.has_room(need);
+                quota && growing.iter().all(|it| need <= it.booked || it.draining.is_none() && room(it))
             }
         }
     }
 
-    /// How many of what is asked for each rack takes.
-    fn places(&self, need: Mib, without: Without, now: Timestamp) -> HashMap<u32, usize> {
-        let Asked::New { most, held, seats, .. } = &self.asked else {
-            return HashMap::new();
-        };
-        let mut places: HashMap<u32, usize> = HashMap::new();
-        for seat in seats.iter().filter(|seat| seat.open) {
-            *places.entry(seat.rack).or_default() += seat.places(need, without, now);
-        }
-        if !without.racks {
-            for (rack, places) in &mut places {
-                *places = (*places).min(most.saturating_sub(held.get(rack).copied().unwrap_or_default()));
-            }
-        }
-        places
+    fn within_quota(&self, memory: Mib) -> bool {
+        memory.times(self.count.into()) <= self.quota_left
     }
 
-    /// A host that is opened again adds one place, if it has one and its rack may take another.
+    /// What the cluster's instances would book with the new ones, MiB.
+    fn would_book(&self, need: Mib) -> Mib {
+        self.booked.plus(need.times(self.count.into()))
+    }
+
     fn uncordon(&self) -> Vec<HostName> {
         let need = self.policy.overhead.booking(self.memory);
-        let none = Without::default();
+        if !self.within_quota(self.memory) {
+            return Vec::new();
+        }
         match &self.asked {
-            Asked::New { count, most, held, seats, closed } => {
-                let places = self.places(need, none, self.now);
-                let booked = self.booked.plus(need.times(*count as u64));
-                if places.values().sum::<usize>() + 1 != *count
-                    || booked > self.policy.fill_limit(self.cluster_memory)
-                    || self.memory.times(*count as u64) > self.quota_left
-                {
+            Asked::New(places) => {
+                let on_racks = places.on_racks(&self.policy, need, None, self.now);
+                let one_is_missing = on_racks.iter().sum::<usize>() + 1 == usize::from(self.count);
+                if !one_is_missing || self.would_book(need) > self.policy.fill_limit(self.cluster_memory) {
                     return Vec::new();
                 }
-                let would_do = |seat: &Seat| {
-                    let there = places.get(&seat.rack).copied().unwrap_or_default()
-                        + held.get(&seat.rack).copied().unwrap_or_default();
-                    seat.places(need, none, self.now) > 0 && there < *most
+                let takes_one = |seat: &Seat| {
+                    let rack = seat.rack as usize;
+                    on_racks[rack] + places.held[rack] < places.most
+                        && seat.takes(&self.policy, need, None, self.now) > 0
                 };
-                let hosts = closed.iter().filter(|(seat, _)| seats.get(*seat).is_some_and(would_do));
+                let hosts = places.closed.iter().filter(|(seat, _)| takes_one(seat));
                 hosts.map(|(_, name)| name.clone()).collect()
             }
-            Asked::Grow { counted, growing, .. } => {
-                let mut draining: Vec<&HostName> = growing
-                    .iter()
-                    .filter(|it| need > it.booked)
-                    .filter_map(|it| it.draining.as_ref())
-                    .collect();
+            Asked::Grow { growing, .. } => {
+                let growing = || growing.iter().filter(|it| need > it.booked);
+                let mut draining: Vec<&HostName> = growing().filter_map(|it| it.draining.as_ref()).collect();
                 draining.sort_unstable();
                 draining.dedup();
-                let grows = |it: &Growing| need <= it.booked.plus(it.free);
-                let quota = self.memory.times(*counted) <= self.quota_left;
                 match draining[..] {
-                    [host] if quota && growing.iter().all(grows) => vec![host.clone()],
+                    [host] if growing().all(|it| it.has_room(need)) => vec![host.clone()],
                     _ => Vec::new(),
                 }
             }
         }
     }
 
+    /// The memory that most of the cluster's hosts have, of those with enough for one of the instances if they were
+    /// empty.
+    fn usual_host(&self) -> Option<Mib> {
+        let Asked::New(places) = &self.asked else {
+            return None;
+        };
+        let need = self.policy.overhead.booking(self.memory);
+        let seats = places.open.iter().chain(places.closed.iter().map(|(seat, _)| seat));
+        let mut sizes: BTreeMap<Mib, usize> = BTreeMap::new();
+        for seat in seats.filter(|seat| need <= self.policy.open_to_new(seat.memory)) {
+            *sizes.entry(seat.memory).or_default() += 1;
+        }
+        sizes.into_iter().max_by_key(|(_, hosts)| *hosts).map(|(memory, _)| memory)
+    }
+
     /// The fewest hosts of this memory (MiB) that would be enough, each on a rack that has none of the cache; `None`
     /// if none would.
     #[must_use]
     pub fn hosts_to_add(&self, memory: Mib) -> Option<HostsToAdd> {
-        let Asked::New { count, .. } = &self.asked else {
+        let Asked::New(places) = &self.asked else {
             return None;
         };
         let need = self.policy.overhead.booking(self.memory);
-        if need > self.policy.open_to_new(memory) || self.memory.times(*count as u64) > self.quota_left {
+        if need > self.policy.open_to_new(memory) || !self.within_quota(self.memory) {
             return None;
         }
-        let places: usize = self.places(need, Without::default(), self.now).values().sum();
-        let booked = self.booked.plus(need.times(*count as u64));
+        let there: usize = places.on_racks(&self.policy, need, None, self.now).iter().sum();
+        let missing = u64::from(self.count).saturating_sub(there as u64);
         let enough = |hosts: u64| {
-            let all = self.cluster_memory.plus(memory.times(hosts));
-            hosts + places as u64 >= *count as u64 && booked <= self.policy.fill_limit(all)
+            let cluster_memory = self.cluster_memory.plus(memory.times(hosts));
+            hosts >= missing && self.would_book(need) <= self.policy.fill_limit(cluster_memory)
         };
         let (mut too_few, mut do_it) = (0, 1 << 20);
         if enough(too_few) || !enough(do_it) {
@@ -409,57 +391,95 @@ impl Facts {
     }
 }
 
-impl Asked {
+impl Places {
     fn new(
         state: &State,
         cluster: &Cluster,
-        count: usize,
+        count: u16,
         max_per_rack: Option<u16>,
         there: &[&Instance],
         now: Timestamp,
-    ) -> Asked {
+    ) -> Places {
         let mut racks: HashMap<Option<&Rack>, u32> = HashMap::new();
-        let (mut held, mut seats, mut closed) = (HashMap::new(), Vec::new(), Vec::new());
-        for view in state.hosts_of(cluster.id) {
-            let next = racks.len() as u32;
-            let rack = *racks.entry(view.host.rack.as_ref()).or_insert(next);
-            let of_the_cache = there.iter().filter(|it| it.host == view.host.id).count();
-            *held.entry(rack).or_default() += of_the_cache;
-            if view.host.status == HostStatus::Lost {
-                continue;
-            }
-            let open = view.host.status == HostStatus::Active;
-            if !open {
-                closed.push((seats.len(), view.host.name.clone()));
-            }
-            seats.push(Seat {
-                rack,
-                room: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
-                free: view.free(),
-                port_from: view.port_from(),
-                ports: view.free_ports(now) as u32,
-                taken: of_the_cache > 0,
-                open,
-            });
+        let mut of_the_cache: BTreeMap<HostId, usize> = BTreeMap::new();
+        for instance in there {
+            *of_the_cache.entry(instance.host).or_default() += 1;
         }
         let most = max_per_rack.map_or(usize::MAX, usize::from);
-        Asked::New { count, most, held, seats, closed }
+        let mut places = Places { most, held: Vec::new(), open: Vec::new(), closed: Vec::new() };
+        for view in state.hosts_of(cluster.id) {
+            let rack = *racks.entry(view.host.rack.as_ref()).or_insert(places.held.len() as u32);
+            if rack as usize == places.held.len() {
+                places.held.push(0);
+            }
+            let taken = of_the_cache.get(&view.host.id).copied().unwrap_or_default();
+            places.held[rack as usize] += taken;
+            let seat = Seat {
+                memory: view.host.memory,
+                booked: view.booked,
+                port_from: view.port_from(),
+                rack,
+                ports: free_ports(view, cluster.ports, count, now),
+                taken: taken > 0,
+            };
+            match view.host.status {
+                HostStatus::Active => places.open.push(seat),
+                HostStatus::Cordoned | HostStatus::Draining => {
+                    places.closed.push((seat, view.host.name.clone()));
+                }
+                HostStatus::Lost | HostStatus::Removed => {}
+            }
+        }
+        places
+    }
+
+    /// How many new instances each rack takes, at least up to the number that is asked for.
+    fn on_racks(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> Vec<usize> {
+        let mut places = vec![0; self.held.len()];
+        for seat in &self.open {
+            places[seat.rack as usize] += seat.takes(policy, need, without, at);
+        }
+        if without != Some(Rule::Racks) {
+            for (places, held) in places.iter_mut().zip(&self.held) {
+                *places = (*places).min(self.most.saturating_sub(*held));
+            }
+        }
+        places
     }
 }
 
 impl Seat {
     /// How many instances it takes: one, or none; several only where they need no host of their own.
-    fn places(&self, need: Mib, without: Without, now: Timestamp) -> usize {
-        let room = if without.headroom { self.free } else { self.room };
-        let by_memory = if without.memory { u64::MAX } else { room.get() / need.get().max(1) };
-        let by_ports = if without.ports {
-            u64::MAX
-        } else {
-            u64::from(self.ports.max(u32::from(self.port_from <= now)))
-        };
-        let by_spread = if without.spread { u64::from(u16::MAX) } else { u64::from(!self.taken) };
-        by_memory.min(by_ports).min(by_spread) as usize
+    fn takes(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> usize {
+        let lifted = |rule| without == Some(rule);
+        let limit = if lifted(Rule::Headroom) { self.memory } else { policy.open_to_new(self.memory) };
+        let room = limit.minus(self.booked);
+        if lifted(Rule::Spread) {
+            return room.get().checked_div(need.get()).unwrap_or(u64::MAX).min(self.ports.into()) as usize;
+        }
+        let enough = lifted(Rule::Memory) || need <= room;
+        usize::from(!self.taken && enough && (lifted(Rule::Ports) || self.port_from <= at))
     }
+}
+
+/// How many ports a host could issue now, counted up to `enough`: counting all would look at each port that ever was
+/// in use.
+fn free_ports(view: &HostView, range: PortRange, enough: u16, now: Timestamp) -> u16 {
+    let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;
+    let enough = usize::from(enough);
+    let never_used = all.saturating_sub(view.ports.len() + view.host.blocked_ports.len());
+    let cooled = |(port, usage): &(&Port, &PortUse)| match usage {
+        PortUse::Retired(it) => {
+            it.reusable_at <= now && range.contains(**port) && !view.host.blocked_ports.contains(port)
+        }
+        PortUse::Instance(_) => false,
+    };
+    let free = if never_used >= enough || view.ports.iter().filter(cooled).take(enough).count() >= enough {
+        enough
+    } else {
+        view.free_ports(now).min(enough)
+    };
+    free as u16
 }
 
 impl Growing {
@@ -472,27 +492,24 @@ impl Growing {
             draining: draining.map(|view| view.host.name.clone()),
         }
     }
+
+    /// Whether its host has room for it to book this much, MiB.
+    fn has_room(&self, need: Mib) -> bool {
+        need <= self.booked.plus(self.free)
+    }
 }
 
-/// Other clusters where the team has a quota and an allocation would be carried out.
-fn elsewhere(
-    state: &State,
-    order: &Order,
-    cluster: &Cluster,
-    team: TeamId,
-    now: Timestamp,
-) -> Vec<ClusterName> {
-    let Command::Allocate { team: team_name, name, memory, instances, max_per_rack, .. } = &order.command
-    else {
+/// Other clusters that would carry an allocation out; in those where the team has no quota that is found at once.
+fn elsewhere(state: &State, order: &Order, cluster: &Cluster, now: Timestamp) -> Vec<ClusterName> {
+    let Command::Allocate { team, name, memory, instances, max_per_rack, .. } = &order.command else {
         return Vec::new();
     };
-    let others = state.clusters().filter(|other| other.id != cluster.id);
-    let others = others.filter(|other| state.quota(other.id, team) > Mib::ZERO);
     let fits = |other: &&Cluster| {
         let (memory, instances, max_per_rack) = (*memory, *instances, *max_per_rack);
-        let (team, name, cluster) = (team_name.clone(), name.clone(), other.name.clone());
+        let (team, name, cluster) = (team.clone(), name.clone(), other.name.clone());
         let command = Command::Allocate { team, name, cluster, memory, instances, max_per_rack };
         decide(state, &Order { actor: order.actor.clone(), request: None, command }, now).is_ok()
     };
+    let others = state.clusters().filter(|other| other.id != cluster.id);
     others.filter(fits).map(|other| other.name.clone()).collect()
 }

@@ -11,4 +11,5 @@ mod naive;
 mod observe;
 mod plans;
 mod rules;
+mod why;
 mod world;

@@ -51,7 +51,7 @@ fn subject(app: &App, receipt: &Receipt) -> Option<CacheView> {
     let Key::Cache { id } = receipt.subject else {
         return None;
     };
-    app.fleet.read(|state| state.cache(id).and_then(|cache| CacheView::new(state, cache)))
+    app.fleet.read(|state| state.cache(id).and_then(|cache| CacheView::new(state, cache, &app.observations)))
 }
 
 #[derive(Serialize)]
@@ -89,11 +89,11 @@ pub(super) async fn preview(
     let (team, name, cluster, memory) =
         (body.team.clone(), body.name.clone(), body.cluster.clone(), body.memory_mib);
     let stale = refresh(&app).await;
-    let decision = app.fleet.preview(&caller.order_without_id(body.command()))?;
+    let decision = caller.preview(&app, body.command())?;
     let preview = app.fleet.read(|state| {
         let placed = decision.changes.iter().filter_map(|change| match change {
             Change::Put(Record::Instance(it)) => {
-                Some(InstanceView::new(&name, it, &state.host(it.host)?.host))
+                Some(InstanceView::new(&name, it, &state.host(it.host)?.host, &app.observations))
             }
             _ => None,
         });
@@ -161,7 +161,7 @@ pub(super) async fn list(
                 after.is_none_or(|after| (&team.name, &cache.name) > (&after.0, &after.1))
             })
             .filter(|(_, cache)| cluster.is_none_or(|cluster| cluster == Some(cache.cluster)))
-            .filter_map(|(_, cache)| CacheView::new(state, cache));
+            .filter_map(|(_, cache)| CacheView::new(state, cache, &app.observations));
         wanted.of(caches, |cache| format!("{}/{}", cache.team, cache.name), |cache| cache)
     });
     Ok(Answer::read(listing, stale))
@@ -174,7 +174,8 @@ pub(super) async fn one(
 ) -> Result<Answer<CacheView>, Problem> {
     require_cache(&caller, &team, &name)?;
     let stale = refresh(&app).await;
-    let cache = app.fleet.read(|state| CacheView::new(state, state.cache_named(&team, &name)?));
+    let cache =
+        app.fleet.read(|state| CacheView::new(state, state.cache_named(&team, &name)?, &app.observations));
     cache
         .map(|cache| Answer::read(cache, stale))
         .ok_or_else(|| Problem::not_found(format_args!("cache {team}/{name}")))
@@ -246,7 +247,8 @@ pub(super) async fn confirm_stopped(
     let cache = app.fleet.read(|state| state.cache_named(&team, &name).map(|cache| cache.id));
     let receipt = caller.submit(&app, Command::StateStopped { team, name, index, reason }).await?;
     let cache = cache.and_then(|id| {
-        app.fleet.read(|state| state.cache(id).and_then(|cache| CacheView::new(state, cache)))
+        app.fleet
+            .read(|state| state.cache(id).and_then(|cache| CacheView::new(state, cache, &app.observations)))
     });
     Ok(Answer::ok(Now::new(cache, receipt.revision)))
 }

@@ -2,9 +2,11 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use memc_core::ledger::{Command, Order, Receipt, Refusal};
+use memc_core::fleet::SubmitError;
+use memc_core::ledger::{Command, Decision, Order, Receipt, Refusal};
 use memc_core::model::{RequestId, TeamName};
 
+use super::view::WhyView;
 use crate::accounts::{Asked, User};
 use crate::app::App;
 use crate::auth::{ApiUser, may_use_team, require_admin};
@@ -53,12 +55,6 @@ impl Caller {
         Order { actor: self.user.name.principal(), request: self.request.clone(), command }
     }
 
-    /// The same without the request's id: for what is decided but not carried out, and for what follows from a
-    /// command that had it.
-    pub(super) fn order_without_id(&self, command: Command) -> Order {
-        Order { request: None, ..self.order(command) }
-    }
-
     /// Whether a change of the accounts is to be made: not if it was under the same id.
     pub(super) async fn is_first(&self, app: &App, change: String) -> Result<bool, Problem> {
         let Some(request) = &self.request else { return Ok(true) };
@@ -71,6 +67,23 @@ impl Caller {
 
     /// Carry out a command under the request's id.
     pub(super) async fn submit(&self, app: &App, command: Command) -> Result<Receipt, Problem> {
-        Ok(app.fleet.submit(self.order(command)).await?)
+        app.fleet.submit(self.order(command)).await.map_err(|error| self.problem(error))
+    }
+
+    /// What a command would come to.
+    pub(super) fn preview(&self, app: &App, command: Command) -> Result<Decision, Problem> {
+        let order = Order { request: None, ..self.order(command) };
+        app.fleet.preview(&order).map_err(|refusal| self.problem(refusal.into()))
+    }
+
+    /// The problem with the explanation that this user may see: members are told nothing of hosts.
+    fn problem(&self, error: SubmitError) -> Problem {
+        let why = match &error {
+            SubmitError::Refused(refusal) => refusal.why().cloned(),
+            _ => None,
+        };
+        let why = why.map(|why| if self.user.admin { why } else { why.for_member() });
+        let why = why.and_then(|why| serde_json::to_value(WhyView::from(why)).ok());
+        Problem { why, ..error.into() }
     }
 }

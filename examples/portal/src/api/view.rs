@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use memc_core::ledger::{Commit, HostView, State};
+use memc_core::ledger::{Commit, HostView, Rule, State, WhyNot};
 use memc_core::model::{
     Cache, CacheName, Cluster, ClusterName, Host, HostName, HostStatus, Instance, InstanceState, Mib, Policy,
     Port, Principal, Quota, Rack, RequestId, Revision, Team, TeamName, Timestamp,
 };
+use memc_core::observe::{Observations, Probe};
 use memc_pillar_http::Fetch;
 use serde::Serialize;
 
@@ -27,6 +28,7 @@ pub(super) struct CacheView {
     memory_mib: Mib,
     instances: Vec<InstanceView>,
     instances_wanted: u16,
+    max_per_rack: Option<u16>,
     releasing: bool,
     endpoints: Vec<SocketAddr>,
     created_at: Option<String>,
@@ -43,10 +45,13 @@ pub(super) struct InstanceView {
     memory_mib: Mib,
     pub(super) booked_mib: Mib,
     state: InstanceState,
+    /// Whether its port answered when it was last asked; `None` if nobody here has asked yet.
+    answers: Option<bool>,
 }
 
 impl InstanceView {
-    pub(super) fn new(cache: &CacheName, instance: &Instance, host: &Host) -> Self {
+    pub(super) fn new(cache: &CacheName, instance: &Instance, host: &Host, seen: &Observations) -> Self {
+        let seen = seen.of(instance.id);
         InstanceView {
             name: format!("{cache}.{}", instance.index),
             host: host.name.clone(),
@@ -55,16 +60,17 @@ impl InstanceView {
             memory_mib: instance.memory,
             booked_mib: instance.booked,
             state: instance.state(),
+            answers: seen.map(|seen| matches!(seen.probe, Probe::Answered(_))),
         }
     }
 }
 
 impl CacheView {
-    pub(super) fn new(state: &State, cache: &Cache) -> Option<Self> {
+    pub(super) fn new(state: &State, cache: &Cache, seen: &Observations) -> Option<Self> {
         let team = state.team(cache.team)?.name.clone();
         let instances = state.instances_of(cache.id);
         let instances: Vec<InstanceView> = instances
-            .filter_map(|it| Some(InstanceView::new(&cache.name, it, &state.host(it.host)?.host)))
+            .filter_map(|it| Some(InstanceView::new(&cache.name, it, &state.host(it.host)?.host, seen)))
             .collect();
         // What is being stopped is nothing to connect to.
         let kept = instances.iter().filter(|it| it.state != InstanceState::Releasing);
@@ -76,6 +82,7 @@ impl CacheView {
             endpoints: kept.map(|it| SocketAddr::new(it.address, it.port.get())).collect(),
             instances,
             instances_wanted: cache.instances,
+            max_per_rack: cache.max_per_rack,
             releasing: cache.releasing,
             created_at: time(cache.created_at),
             created_by: cache.created_by.clone(),
@@ -265,5 +272,73 @@ pub(super) enum Now<T> {
 impl<T> Now<T> {
     pub(super) fn new(object: Option<T>, revision: Revision) -> Self {
         object.map_or_else(|| Now::Gone(Gone::at(revision)), Now::There)
+    }
+}
+
+/// What is in the way of a request, and what would do instead.
+#[derive(Serialize)]
+pub(super) struct WhyView {
+    revision: Revision,
+    largest_mib: Option<Mib>,
+    alone: Vec<RuleView>,
+    elsewhere: Vec<ClusterName>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uncordon: Vec<HostName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    add: Option<HostsView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moves: Option<MovesView>,
+}
+
+#[derive(Serialize)]
+struct RuleView {
+    rule: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HostsView {
+    count: u32,
+    memory_mib: Mib,
+}
+
+#[derive(Serialize)]
+struct MovesView {
+    count: u32,
+    cold_mib: Mib,
+}
+
+impl From<WhyNot> for WhyView {
+    fn from(why: WhyNot) -> Self {
+        WhyView {
+            revision: why.revision,
+            largest_mib: why.largest,
+            alone: why.alone.into_iter().map(RuleView::from).collect(),
+            elsewhere: why.elsewhere,
+            uncordon: why.uncordon,
+            add: why.add.map(|add| HostsView { count: add.count, memory_mib: add.memory }),
+            moves: why.moves.map(|offer| MovesView { count: offer.moves, cold_mib: offer.cold }),
+        }
+    }
+}
+
+impl From<Rule> for RuleView {
+    fn from(rule: Rule) -> Self {
+        let until = match rule {
+            Rule::CoolDown { until } => time(until),
+            _ => None,
+        };
+        let rule = match rule {
+            Rule::Memory => "memory",
+            Rule::Headroom => "headroom",
+            Rule::FillLimit => "fill_limit",
+            Rule::Ports => "ports",
+            Rule::CoolDown { .. } => "cool_down",
+            Rule::Spread => "spread",
+            Rule::Racks => "racks",
+            Rule::Quota => "quota",
+        };
+        RuleView { rule, until }
     }
 }

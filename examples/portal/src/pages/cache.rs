@@ -37,6 +37,8 @@ pub(super) struct View {
     pub(super) cluster: String,
     pub(super) memory_mib: u64,
     pub(super) size: Text,
+    /// How many of its instances may share a rack.
+    pub(super) max_per_rack: Option<u16>,
     pub(super) state: Glance,
     pub(super) releasing: bool,
     /// Instances that are missing since a host was lost.
@@ -64,6 +66,7 @@ pub(super) fn view(state: &State, team: &TeamName, cache: &Cache) -> View {
         cluster: state.cluster(cache.cluster).map(|cluster| cluster.name.to_string()).unwrap_or_default(),
         memory_mib: cache.memory.get(),
         size: size(cache.memory, cache.instances),
+        max_per_rack: cache.max_per_rack,
         state: glance(state, cache),
         releasing: cache.releasing,
         missing: if cache.releasing { 0 } else { usize::from(cache.instances).saturating_sub(there) },

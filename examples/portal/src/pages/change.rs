@@ -8,6 +8,7 @@ use memc_core::model::{CacheName, Mib, Phase, Reason, TeamName};
 use super::cache::{View, view};
 use super::caches::path;
 use super::create::{QuotaChange, quota_change};
+use super::explanation::Explanation;
 use super::failure::{Answer, Failure};
 use super::form::{Form, carry_out};
 use super::page::{Page, Section, go, html};
@@ -30,7 +31,9 @@ struct ResizePage {
     cache: View,
     form: Form,
     most: String,
-    largest: Option<String>,
+    explanation: Option<Explanation>,
+    /// The largest size that it could have now, if it could grow.
+    largest: Option<Mib>,
     quota: QuotaChange,
 }
 
@@ -42,10 +45,20 @@ fn show_resize(member: &Member, status: StatusCode, team: &TeamName, name: &Cach
         let quota = cluster.map(|cluster| quota_change(state, team, &cluster.name, Mib::ZERO, Mib::ZERO));
         (most, quota)
     });
+    let largest = form.why.as_ref().and_then(|why| why.largest);
+    let largest = largest.filter(|largest| largest.get() > cache.memory_mib);
+    let explanation = form.why.as_ref().map(|why| {
+        let mut explanation = Explanation::new(why);
+        if largest.is_none() {
+            explanation.reasons.push(text("resize-no-growth"));
+        }
+        explanation
+    });
     let template = ResizePage {
         page: Page::new(&member.visit, Section::Caches),
         cache,
-        largest: form.largest.map(mib),
+        explanation,
+        largest,
         form,
         most: mib(most),
         quota: quota.ok_or(Failure::NotFound)?,
@@ -62,20 +75,25 @@ pub(super) async fn resize_page(member: Member, At((team, name)): Name) -> Answe
 pub(super) async fn resize(member: Member, At((team, name)): Name, Sent(fields): Sent) -> Answer {
     member.check_team(&team)?;
     let mut form = Form::sent(fields);
-    let most = member.visit.app.fleet.read(|state| {
+    let before = member.visit.app.fleet.read(|state| {
         let cache = state.cache_named(&team, &name)?;
-        state.cluster(cache.cluster).map(|cluster| cluster.policy.max_instance_mib)
+        state.cluster(cache.cluster).map(|cluster| (cache.memory, cluster.policy.max_instance_mib))
     });
     // The button beside a refusal sends the size that it offers.
     if !form.value("largest_mib").is_empty() {
         form.copy("largest_mib", "memory_mib");
     }
-    let Some(memory) = form.size("memory_mib", Mib::MIN_INSTANCE..=most.unwrap_or(Mib::MAX_HOST)) else {
+    let Some(memory) =
+        form.size("memory_mib", Mib::MIN_INSTANCE..=before.map_or(Mib::MAX_HOST, |(_, most)| most))
+    else {
         return show_resize(&member, StatusCode::UNPROCESSABLE_ENTITY, &team, &name, form);
     };
     let command = Command::Resize { team: team.clone(), name: name.clone(), memory };
     match carry_out(&member, &mut form, command).await {
-        Ok(()) => go(&format!("{}?done=resized", path(team.as_str(), name.as_str()))),
+        Ok(()) => {
+            let done = if before.is_some_and(|(size, _)| size == memory) { "unchanged" } else { "resized" };
+            go(&format!("{}?done={done}", path(team.as_str(), name.as_str())))
+        }
         Err(status) => show_resize(&member, status, &team, &name, form),
     }
 }
@@ -125,6 +143,7 @@ struct ReplacePage {
     page: Page,
     cache: View,
     form: Form,
+    explanation: Option<Explanation>,
 }
 
 fn show_replace(
@@ -135,7 +154,21 @@ fn show_replace(
     form: Form,
 ) -> Answer {
     let cache = find(member, team, name)?;
-    html(status, &ReplacePage { page: Page::new(&member.visit, Section::Caches), cache, form })
+    let explanation = form.why.as_ref().map(|why| {
+        let mut explanation = Explanation::new(why);
+        match why.largest {
+            // A cache can be made smaller at any time.
+            Some(largest) if largest.get() < cache.memory_mib => {
+                let (offer, path) =
+                    (text("offer-smaller").arg("size", largest), format!("{}/resize", cache.path));
+                explanation = explanation.offer(offer, path);
+            }
+            Some(_) => {}
+            None => explanation.reasons.push(text("refusal-nothing-fits")),
+        }
+        explanation
+    });
+    html(status, &ReplacePage { page: Page::new(&member.visit, Section::Caches), cache, form, explanation })
 }
 
 pub(super) async fn replace_page(member: Member, At((team, name)): Name) -> Answer {

@@ -7,11 +7,15 @@ use memc_core::ledger::{Change, Command, Decision, Order, State};
 use memc_core::model::{CacheName, ClusterName, Mib, Record, TeamName};
 
 use super::caches::path;
+use super::explanation::Explanation;
 use super::failure::{Answer, Failure, status_of};
 use super::form::Form;
 use super::page::{Bar, Page, Section, go, html};
 use super::visit::{Asked, Member, Sent};
 use crate::locale::{Text, mib, text};
+
+/// What the form asks for.
+const FIELDS: [&str; 6] = ["team", "cluster", "name", "memory_mib", "instances", "max_per_rack"];
 
 #[derive(Template)]
 #[template(path = "create.html")]
@@ -20,20 +24,13 @@ struct CreatePage {
     form: Form,
     teams: Vec<String>,
     clusters: Vec<Choice>,
-    /// The same form with the largest memory that would be carried out.
-    largest: Option<Offer>,
+    explanation: Option<Explanation>,
 }
 
 struct Choice {
     name: String,
     /// What is left of the quotas there, and what its rules are.
     note: Text,
-}
-
-/// A form filled in with what would fit.
-struct Offer {
-    size: String,
-    path: String,
 }
 
 #[derive(Template)]
@@ -47,6 +44,7 @@ struct PreviewPage {
     total: String,
     quota: QuotaChange,
     back: String,
+    fields: [&'static str; 6],
 }
 
 /// What is asked for, for people.
@@ -55,6 +53,7 @@ struct Wish {
     name: String,
     cluster: String,
     size: Text,
+    max_per_rack: Option<u16>,
 }
 
 /// Where an instance would land.
@@ -87,29 +86,41 @@ fn command(member: &Member, form: &mut Form) -> Option<Command> {
     let (most_memory, most_instances) = policy.unwrap_or((Mib::MAX_HOST, 64));
     let memory = form.size("memory_mib", Mib::MIN_INSTANCE..=most_memory);
     let instances = form.number("instances", 1..=most_instances.into());
+    let max_per_rack = form.optional_number("max_per_rack", 1..=64);
     let team = team?;
     if !member.may_use(&team) {
         form.reject("team", text("field-choose"));
         return None;
     }
     let instances = u16::try_from(instances?).ok()?;
-    Some(Command::Allocate {
-        team,
-        name: name?,
-        cluster: cluster?,
-        memory: memory?,
-        instances,
-        max_per_rack: None,
-    })
+    let max_per_rack = max_per_rack?.and_then(|most| u16::try_from(most).ok());
+    Some(Command::Allocate { team, name: name?, cluster: cluster?, memory: memory?, instances, max_per_rack })
 }
 
-fn query(form: &Form, memory: &str) -> String {
-    let fields = ["team", "cluster", "name", "instances"].map(|field| (field, form.value(field)));
-    let pairs = fields.into_iter().chain([("memory_mib", memory)]);
-    pairs
-        .map(|(name, value)| format!("{name}={}", super::session::encoded(value)))
-        .collect::<Vec<_>>()
-        .join("&")
+/// The form as the query of an address, one field of it changed.
+fn query(form: &Form, changed: &str, to: &str) -> String {
+    let pair = |field: &str| {
+        let value = if field == changed { to } else { form.value(field) };
+        format!("{field}={}", super::session::encoded(value))
+    };
+    FIELDS.map(pair).join("&")
+}
+
+/// Why not, with the same form filled in with what would fit.
+fn explanation(form: &Form) -> Option<Explanation> {
+    let why = form.why.as_ref()?;
+    let mut explanation = Explanation::new(why);
+    match why.largest {
+        Some(largest) => {
+            let path = format!("/caches/preview?{}", query(form, "memory_mib", &largest.get().to_string()));
+            explanation = explanation.offer(text("offer-largest").arg("size", largest), path);
+        }
+        None => explanation.reasons.push(text("refusal-nothing-fits")),
+    }
+    Some(why.elsewhere.iter().fold(explanation, |explanation, cluster| {
+        let path = format!("/caches/new?{}", query(form, "cluster", cluster.as_str()));
+        explanation.offer(text("offer-cluster").arg("name", cluster.as_str()), path)
+    }))
 }
 
 fn show(member: &Member, status: StatusCode, form: Form) -> Answer {
@@ -133,14 +144,8 @@ fn show(member: &Member, status: StatusCode, form: Form) -> Answer {
             .collect();
         (teams.into_iter().map(|team| team.name.to_string()).collect(), clusters)
     });
-    let largest = form.largest.map(|largest| Offer {
-        size: mib(largest),
-        path: format!("/caches/preview?{}", query(&form, &largest.get().to_string())),
-    });
-    html(
-        status,
-        &CreatePage { page: Page::new(&member.visit, Section::Caches), form, teams, clusters, largest },
-    )
+    let (page, explanation) = (Page::new(&member.visit, Section::Caches), explanation(&form));
+    html(status, &CreatePage { page, form, teams, clusters, explanation })
 }
 
 /// Several texts as one, as each language lists things.
@@ -170,7 +175,7 @@ pub(super) async fn preview(member: Member, Asked(asked): Asked) -> Answer {
         Ok(decision) => show_preview(&member, StatusCode::OK, form, &order.command, &decision),
         Err(refusal) => {
             let error = SubmitError::from(refusal);
-            form.refuse(&error);
+            form.refuse(&member, &error);
             show(&member, status_of(&error), form)
         }
     }
@@ -183,7 +188,7 @@ fn show_preview(
     command: &Command,
     decision: &Decision,
 ) -> Answer {
-    let Command::Allocate { team, name, cluster, memory, instances, .. } = command else {
+    let Command::Allocate { team, name, cluster, memory, instances, max_per_rack } = command else {
         return Err(Failure::internal(&"a preview of something else"));
     };
     let asked_for = memory.times((*instances).into());
@@ -205,12 +210,14 @@ fn show_preview(
     });
     let template = PreviewPage {
         page: Page::new(&member.visit, Section::Caches),
-        back: format!("/caches/new?{}", query(&form, form.value("memory_mib"))),
+        back: format!("/caches/new?{}", query(&form, "", "")),
+        fields: FIELDS,
         asked: Wish {
             team: team.to_string(),
             name: name.to_string(),
             cluster: cluster.to_string(),
             size: super::caches::size(*memory, *instances),
+            max_per_rack: *max_per_rack,
         },
         form,
         spots,
@@ -266,14 +273,14 @@ pub(super) async fn create(member: Member, Sent(fields): Sent) -> Answer {
         // Memory does not show yet whether it was carried out. The same wish with the same id finds out, and is
         // carried out at most once.
         Err(error @ SubmitError::OutcomeUnknown) => {
-            form.refuse(&error);
+            form.refuse(&member, &error);
             match member.visit.app.fleet.preview(&Order { request: None, ..order.clone() }) {
                 Ok(decision) => show_preview(&member, status_of(&error), form, &order.command, &decision),
                 Err(_) => show(&member, status_of(&error), form),
             }
         }
         Err(error) => {
-            form.refuse(&error);
+            form.refuse(&member, &error);
             show(&member, status_of(&error), form)
         }
     }

@@ -8,7 +8,7 @@ use axum::Form as UrlEncoded;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use memc_core::fleet::SubmitError;
-use memc_core::ledger::{Command, Order};
+use memc_core::ledger::{Command, Order, WhyNot};
 use memc_core::model::{Mib, RequestId};
 
 use super::failure::{Failure, status_of};
@@ -54,8 +54,8 @@ pub(super) struct Form {
     errors: BTreeMap<&'static str, Text>,
     /// What is wrong, if it is not one field.
     pub(super) error: Option<Text>,
-    /// The largest memory that would be carried out now.
-    pub(super) largest: Option<Mib>,
+    /// What was in the way, as far as this person may know.
+    pub(super) why: Option<WhyNot>,
     /// To be sent again with the same id: it may have been carried out already.
     again: bool,
 }
@@ -150,17 +150,30 @@ impl Form {
         Mib::new(number).ok()
     }
 
-    /// Why the command was not carried out: beside the field it is about, if it is about one.
-    pub(super) fn refuse(&mut self, error: &SubmitError) {
+    /// A whole number in a range, or nothing; `None` if it is neither.
+    pub(super) fn optional_number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        if self.value(name).trim().is_empty() { Some(None) } else { self.number(name, range).map(Some) }
+    }
+
+    /// Why the member's command was not carried out: beside the field it is about, if it is about one.
+    pub(super) fn refuse(&mut self, member: &Member, error: &SubmitError) {
         let why = submit_error(error);
         self.again = matches!(error, SubmitError::OutcomeUnknown);
         let SubmitError::Refused(refusal) = error else {
             self.error = Some(why);
             return;
         };
-        self.largest = refusal.why().and_then(|why| why.largest);
+        let admin = member.user().admin;
+        self.why = refusal.why().cloned().map(|why| if admin { why } else { why.for_member() });
         match field_of(refusal) {
             Some(field) => self.reject(field, why),
+            None if refusal.asks_for_room() && self.why.is_none() => {
+                self.error = Some(text("refusal-try-again").arg("refusal", why));
+            }
             None => self.error = Some(why),
         }
     }
@@ -171,7 +184,7 @@ pub(super) async fn carry_out(member: &Member, form: &mut Form, command: Command
     let order = Order { actor: member.principal(), request: form.sent_id(), command };
     let submitted: Result<_, SubmitError> = member.visit.app.fleet.submit(order).await;
     submitted.map(|_| ()).map_err(|error| {
-        form.refuse(&error);
+        form.refuse(member, &error);
         status_of(&error)
     })
 }

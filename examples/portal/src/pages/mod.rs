@@ -10,6 +10,7 @@ mod cache;
 mod caches;
 mod change;
 mod create;
+mod explanation;
 mod failure;
 mod form;
 mod history;

@@ -106,6 +106,7 @@ fn done(word: &str) -> Option<Text> {
     Some(match word {
         "created" => text("done-created"),
         "resized" => text("done-resized"),
+        "unchanged" => text("done-unchanged"),
         "released" => text("done-released"),
         "gone" => text("done-gone"),
         "replaced" => text("done-replaced"),

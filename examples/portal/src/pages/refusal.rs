@@ -1,7 +1,7 @@
 //! Refusals in people's words: by what they are, never by the core's own English sentence.
 
 use memc_core::fleet::SubmitError;
-use memc_core::ledger::{Object, Refusal, Rule, WhyNot};
+use memc_core::ledger::{Object, Refusal};
 use memc_core::model::Mib;
 
 use crate::locale::{Text, text};
@@ -18,7 +18,7 @@ pub(super) fn submit_error(error: &SubmitError) -> Text {
     }
 }
 
-/// Why not, and what would be possible instead.
+/// Why not.
 pub(super) fn refusal(refusal: &Refusal) -> Text {
     match refusal {
         Refusal::NotFound { object, name } => match object {
@@ -38,41 +38,25 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
             Object::Team => text("refusal-team-in-use").arg("name", name),
             _ => text("refusal-host-in-use").arg("name", name),
         },
-        Refusal::NoRoom { cluster, memory, instances, why } => {
-            let alone = why.as_ref().and_then(|why| why.alone.first());
-            let reason = match alone {
-                Some(Rule::Ports | Rule::CoolDown { .. }) => {
-                    text("refusal-no-ports").arg("instances", instances)
-                }
-                Some(Rule::Spread) => text("refusal-no-hosts").arg("instances", instances),
-                _ => text("refusal-no-memory").arg("instances", instances),
-            };
-            reason.arg("cluster", cluster.as_str()).arg("memory", memory).arg("todo", todo(why.as_deref()))
-        }
+        Refusal::NoRoom { cluster, memory, instances, .. } => text("refusal-no-room")
+            .arg("cluster", cluster.as_str())
+            .arg("instances", instances)
+            .arg("memory", memory),
         Refusal::QuotaExceeded { team, cluster, limit: Mib::ZERO, .. } => {
             text("refusal-no-quota").arg("team", team.as_str()).arg("cluster", cluster.as_str())
         }
-        Refusal::QuotaExceeded { team, cluster, limit, used, asked, why } => text("refusal-quota")
+        Refusal::QuotaExceeded { team, cluster, limit, used, asked, .. } => text("refusal-quota")
             .arg("team", team.as_str())
             .arg("cluster", cluster.as_str())
             .arg("limit", limit)
             .arg("used", used)
-            .arg("asked", asked)
-            .arg("todo", todo(why.as_deref())),
+            .arg("asked", asked),
         Refusal::OutOfRange { value, .. } => text("refusal-out-of-range").arg("value", value),
         Refusal::Releasing { name, .. } => text("refusal-releasing").arg("name", name.as_str()),
         Refusal::NotReleasing { name } => text("refusal-not-releasing").arg("name", name),
         Refusal::RequestIdReused => text("refusal-request-id-reused"),
         Refusal::Outdated => text("refusal-outdated"),
         _ => text("refusal-other"),
-    }
-}
-
-fn todo(why: Option<&WhyNot>) -> Text {
-    match why {
-        None => text("refusal-try-again"),
-        Some(WhyNot { largest: None, .. }) => text("refusal-nothing-fits"),
-        Some(WhyNot { largest: Some(largest), .. }) => text("refusal-largest").arg("size", largest),
     }
 }
 
@@ -84,6 +68,7 @@ pub(super) fn field_of(refusal: &Refusal) -> Option<&'static str> {
         Refusal::OutOfRange { field: "address", .. } => Some("address"),
         Refusal::OutOfRange { field: "memory_mib", .. } => Some("memory_mib"),
         Refusal::OutOfRange { field: "instances", .. } => Some("instances"),
+        Refusal::OutOfRange { field: "max_per_rack", .. } => Some("max_per_rack"),
         Refusal::OutOfRange { field: "last_port", .. } => Some("last_port"),
         _ => None,
     }

@@ -7,6 +7,7 @@ mod administration;
 mod away;
 mod languages;
 mod portal;
+mod refusals;
 
 use axum::http::StatusCode;
 use memc_core::ledger::Command;
@@ -34,7 +35,7 @@ async fn a_cache_from_wish_to_release() {
     let page = lin.get(&created.location).await;
     assert!(page.body.contains("127.0.0.1:11210\n127.0.0.2:11210"), "{}", page.body);
     assert!(page.body.contains("telnet 127.0.0.1 11210"));
-    assert!(page.body.contains("Waiting for host m1 to fetch its pillar"));
+    assert!(page.body.contains("Waiting for host m1 to ask what to run"));
     assert!(
         page.body.contains("http-equiv=\"refresh\""),
         "without scripts it asks again while something is pending"
@@ -206,11 +207,11 @@ async fn refusals_explain_and_offer_what_fits() {
     let page = lin.get("/caches/preview?team=shop&cluster=web&name=big&memory_mib=600&instances=2").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(page.body.contains("may use 1,024\u{a0}MiB"), "{}", page.body);
-    assert!(page.body.contains("memory_mib=512\""), "the largest that fits is one click away: {}", page.body);
+    assert!(page.body.contains("memory_mib=512&"), "the largest that fits is one click away: {}", page.body);
     let fits = lin.get("/caches/preview?team=shop&cluster=web&name=big&memory_mib=512&instances=2").await;
     assert_eq!(fits.status, StatusCode::OK);
     let hosts = lin.get("/caches/preview?team=shop&cluster=web&name=big&memory_mib=8&instances=3").await;
-    assert!(hosts.body.contains("fewer usable hosts than 3"), "{}", hosts.body);
+    assert!(hosts.body.contains("too few hosts have room"), "{}", hosts.body);
 
     lin.fill_in(PREVIEW, "/caches", &[]).await;
     let path = "/caches/shop/sessions/resize";

@@ -44,8 +44,8 @@ async fn objects_have_the_fields_that_programs_rely_on() {
     let made = answer.body;
     let expected = json!({"team": "shop", "name": "sessions", "cluster": "web", "memory_mib": 64,
         "instances": [{"name": "sessions.0", "host": "m1.example.com", "address": "127.0.1.11", "port": 11210,
-                       "memory_mib": 64, "booked_mib": 125, "state": "pending"}],
-        "instances_wanted": 1, "releasing": false, "endpoints": ["127.0.1.11:11210"],
+                       "memory_mib": 64, "booked_mib": 125, "state": "pending", "answers": null}],
+        "instances_wanted": 1, "max_per_rack": null, "releasing": false, "endpoints": ["127.0.1.11:11210"],
         "created_at": made["created_at"], "created_by": "user:ada", "revision": made["revision"]});
     assert_eq!(made, expected);
     assert!(made["created_at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Request, header};
 use memc_core::fleet::Options;
 use memc_core::ledger::{Command, Order, Seen};
 use memc_core::model::{CacheName, ObserverId, Principal, TeamName};
-use memc_core::observe::Observations;
+use memc_core::observe::{Observations, Observer};
 use memc_core::{Fleet, Store};
 use memc_pillar_http::{Access, Fetches};
 use memc_portal::accounts::{Accounts, UserName};
@@ -159,6 +159,13 @@ impl Portal {
         }
         self.done("POST", "/teams", json!({"name": "shop"})).await;
         self.done("PUT", "/clusters/web/quotas/shop", json!({"memory_mib": 1024})).await;
+        self
+    }
+
+    /// The same portal, showing what this observer sees.
+    pub(crate) fn watched_by(mut self, observer: &Observer) -> Self {
+        self.app.observations = observer.observations();
+        self.router = router(self.app.clone(), Access::tokens(PillarTokens(self.app.accounts.clone())));
         self
     }
 

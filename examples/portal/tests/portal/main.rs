@@ -16,6 +16,7 @@ mod api_lists;
 mod api_permissions;
 #[cfg(test)]
 mod archives;
+mod api_refusals;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]

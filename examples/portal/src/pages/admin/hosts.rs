@@ -45,6 +45,7 @@ struct Row {
     fetched: Option<When>,
     lost: bool,
     cordoned: bool,
+    draining: bool,
 }
 
 fn row(fetches: &Fetches, view: &HostView) -> Row {
@@ -69,7 +70,8 @@ fn row(fetches: &Fetches, view: &HostView) -> Row {
         instances: view.instances,
         fetched: noted.max(host.served_at).map(When::new),
         lost: host.status == HostStatus::Lost,
-        cordoned: matches!(host.status, HostStatus::Cordoned | HostStatus::Draining),
+        cordoned: host.status == HostStatus::Cordoned,
+        draining: host.status == HostStatus::Draining,
     }
 }
 
