@@ -336,7 +336,7 @@ impl Life {
             return Ok(());
         };
         let (team, before, on) = (cache.team, cache.memory, cache.on.clone());
-        let memory = size(before).min(MAX_INSTANCE);
+        let memory = size(before).clamp(Mib::MIN_INSTANCE.get(), MAX_INSTANCE);
         let grows = memory > before && !on.is_empty();
         let allowed = self.full_rule().then(|| self.second.may_resize(number, memory));
         let (team, cache) = (name(&self.teams[team]), name(&cache_name(number)));
