@@ -35,8 +35,8 @@ What is checked, and when:
                           owned nor blocked nor cooling down; the sums and ports of every host that a command touches;
                           each refusal
   the full rule           which hosts and ports are chosen, quota, whether growing is allowed: with every command up to
-                          1000 hosts, with every 64th beyond
-  the whole fleet         every record and sum: with every command up to 20 hosts, with every N-th beyond, and after
+                          1000 hosts, with one in 64 beyond
+  the whole fleet         every record and sum: with every command up to 20 hosts, with one in N beyond, and after
                           each phase; then the state is also built anew from its records and compared
 
 Exit status: 0; 1 after a violation or a wrong refusal, of which standard error has a line `violation OPERATION RULE`;

@@ -12,7 +12,7 @@ use crate::agree::{cache_name, fleet_flaw, host_flaw, host_name, spots_of};
 use crate::arguments::Arguments;
 use crate::drain::{Drained, drain};
 use crate::ledger::{Ledger, name, order, rebuilt};
-use crate::second::{Host, Rules, Second, Wish};
+use crate::second::{Host, Rules, Second, Spot, Wish};
 use crate::workload::{self, Draw, Random};
 
 const TEAMS: u64 = 8;
@@ -73,6 +73,8 @@ pub(crate) struct Life {
     kept: Vec<u64>,
     last_cache: u64,
     instances: u64,
+    /// After so many operations the whole fleet was checked last.
+    checked_at: u64,
     /// What will be asked for next, as soon as there is room below the fill that is wanted.
     next: Draw,
     /// Caches whose observation is due, and when.
@@ -118,6 +120,7 @@ impl Life {
             kept: Vec::new(),
             last_cache: 0,
             instances: 0,
+            checked_at: 0,
             next,
             unobserved: VecDeque::new(),
         }
@@ -128,7 +131,7 @@ impl Life {
         self.phase("fill", Life::fill)?;
         let goal = self.instances;
         self.phase("turnover", |life| life.turn(goal, goal))?;
-        let moment = self.moment()?;
+        let moment = self.moment();
         let lost = self.phase("lose a rack", Life::lose_rack)?;
         let (closed, drained) = self.phase("drain", Life::drain_one)?;
         self.phase("live without them", |life| life.turn(goal / 10, goal))?;
@@ -147,7 +150,7 @@ impl Life {
         let refused = (self.tally.refused, self.tally.refused_for_headroom);
         let done = act(self)?;
         let (seconds, operations) = (started.elapsed().as_secs_f64(), self.tally.operations - before);
-        self.check_fleet()?;
+        self.check_fleet();
         if rebuilt(&self.ledger.state)? != self.ledger.state {
             self.violation("rebuilt");
         }
@@ -264,7 +267,7 @@ impl Life {
         };
         self.second.allocate(&wish, &spots);
         self.kept.push(cache);
-        self.started(cache, &spots)?;
+        self.started(cache, &spots);
         Ok(true)
     }
 
@@ -281,11 +284,12 @@ impl Life {
             return Ok(());
         };
         self.second.start(number, &missing, &spots);
-        self.started(number, &spots)
+        self.started(number, &spots);
+        Ok(())
     }
 
     /// Give a command that places instances, and check where they go, or that they cannot go anywhere.
-    fn place(&mut self, wish: &Wish, command: Command) -> Result<Option<Vec<(usize, u16)>>, Inconsistent> {
+    fn place(&mut self, wish: &Wish, command: Command) -> Result<Option<Vec<Spot>>, Inconsistent> {
         let now = self.ledger.now;
         let full = self.full_rule().then(|| self.second.place(wish, now));
         let would_fit = |ledger: &Ledger| {
@@ -302,7 +306,7 @@ impl Life {
                     Some(Err(_)) => self.violation("should_be_refused"),
                     _ => {}
                 }
-                let before = |(at, port): &&(usize, u16)| self.second.hosts[*at].retired.contains_key(port);
+                let before = |(at, port): &&Spot| self.second.hosts[*at].retired.contains_key(port);
                 self.tally.reissued += spots.iter().filter(before).count() as u64;
                 return Ok(Some(spots));
             }
@@ -322,10 +326,10 @@ impl Life {
         Ok(None)
     }
 
-    fn started(&mut self, number: u64, spots: &[(usize, u16)]) -> Result<(), Inconsistent> {
+    fn started(&mut self, number: u64, spots: &[Spot]) {
         self.instances += spots.len() as u64;
         self.unobserved.push_back((self.ledger.now + OBSERVED_AFTER_MILLIS, number));
-        self.check(&spots.iter().map(|(at, _)| *at).collect::<Vec<_>>())
+        self.check(&spots.iter().map(|(at, _)| *at).collect::<Vec<_>>());
     }
 
     fn resize_one(&mut self, size: impl Fn(u64) -> u64) -> Result<(), Inconsistent> {
@@ -358,7 +362,8 @@ impl Life {
                 }
             }
         }
-        self.check(&on)
+        self.check(&on);
+        Ok(())
     }
 
     fn release(&mut self, number: u64) -> Result<u64, Inconsistent> {
@@ -371,7 +376,7 @@ impl Life {
             self.violation("caches");
         }
         self.unobserved.push_back((self.ledger.now + OBSERVED_AFTER_MILLIS, number));
-        self.check(&on)?;
+        self.check(&on);
         Ok(on.len() as u64)
     }
 
@@ -398,7 +403,7 @@ impl Life {
                     self.second.seen_within(number, instance.index);
                 }
             }
-            self.check(&on)?;
+            self.check(&on);
         }
         Ok(())
     }
@@ -434,7 +439,7 @@ impl Life {
             })?;
             self.instances -= self.second.hosts[at].processes.len() as u64;
             self.second.lose(at, self.ledger.now);
-            self.check(&[at])?;
+            self.check(&[at]);
         }
         // A cache whose last instance was being stopped there is gone with it.
         self.kept.retain(|number| self.second.caches.contains_key(number));
@@ -463,7 +468,7 @@ impl Life {
         for &at in lost.iter().chain([&closed]) {
             self.must(Command::UncordonHost { name: name(&host_name(at)) })?;
             self.second.uncordon(at, self.ledger.now);
-            self.check(&[at])?;
+            self.check(&[at]);
         }
         self.replace_missing()
     }
@@ -483,17 +488,16 @@ impl Life {
     }
 
     /// Check the hosts that a command has touched, and the whole fleet when it is time.
-    pub(crate) fn check(&mut self, hosts: &[usize]) -> Result<(), Inconsistent> {
+    pub(crate) fn check(&mut self, hosts: &[usize]) {
         for &at in hosts {
             if let Some(flaw) = self.host_flaw(at) {
                 self.violation(flaw);
             }
         }
         let hosts = self.arguments.hosts;
-        if hosts <= WHOLE_FLEET_ALWAYS || self.tally.operations.is_multiple_of(hosts) {
-            self.check_fleet()?;
+        if hosts <= WHOLE_FLEET_ALWAYS || self.tally.operations >= self.checked_at + hosts {
+            self.check_fleet();
         }
-        Ok(())
     }
 
     fn host_flaw(&self, at: usize) -> Option<&'static str> {
@@ -504,13 +508,12 @@ impl Life {
         host_flaw(&self.second, &self.ledger.state, at)
     }
 
-    fn check_fleet(&mut self) -> Result<(), Inconsistent> {
+    fn check_fleet(&mut self) {
+        self.checked_at = self.tally.operations;
         let flaw = fleet_flaw(&self.second, &self.ledger.state, &self.teams);
-        let flaw = flaw.or_else(|| (0..self.second.hosts.len()).find_map(|at| self.host_flaw(at)));
-        if let Some(flaw) = flaw {
+        if let Some(flaw) = flaw.or_else(|| (0..self.second.hosts.len()).find_map(|at| self.host_flaw(at))) {
             self.violation(flaw);
         }
-        Ok(())
     }
 
     fn full_rule(&self) -> bool {
@@ -542,10 +545,10 @@ impl Life {
         cluster.map_or((0, 0), |id| (self.ledger.state.booked(id).get(), self.ledger.state.memory(id).get()))
     }
 
-    fn moment(&mut self) -> Result<Moment, Inconsistent> {
+    fn moment(&mut self) -> Moment {
         let (booked, memory) = self.booked_and_memory();
         let largest = self.largest_fit();
-        Ok(Moment { instances: self.instances, booked, memory, largest })
+        Moment { instances: self.instances, booked, memory, largest }
     }
 
     /// The largest instance that fits now: what an explanation says, which the second implementation has to agree with.
