@@ -4,7 +4,7 @@ use memc_core::ledger::{Change, Decision, HostView, PortUse, State};
 use memc_core::model::{HostStatus, Phase, Port, Record, Timestamp};
 
 use crate::ledger::name;
-use crate::second::{Process, Second, Spot, Status};
+use crate::second::{Host, Process, Second, Spot, Status};
 
 pub(crate) fn host_name(at: usize) -> String {
     format!("m{at}")
@@ -32,15 +32,18 @@ pub(crate) fn spots_of(state: &State, decision: &Decision) -> Vec<Spot> {
 /// The first way in which one host breaks a rule, or is not as the second implementation has it.
 /// O(instances and retired ports on it).
 pub(crate) fn host_flaw(second: &Second, state: &State, at: usize) -> Option<&'static str> {
-    let host = &second.hosts[at];
+    match state.host_named(&name(&host_name(at))) {
+        Some(view) => view_flaw(&second.hosts[at], state, view),
+        None => Some("hosts"),
+    }
+}
+
+fn view_flaw(host: &Host, state: &State, view: &HostView) -> Option<&'static str> {
     let mut caches: Vec<u64> = host.processes.iter().map(|it| it.cache).collect();
     caches.sort_unstable();
     if caches.windows(2).any(|pair| pair[0] == pair[1]) {
         return Some("one_per_host");
     }
-    let Some(view) = state.host_named(&name(&host_name(at))) else {
-        return Some("hosts");
-    };
     let status = match host.status {
         Status::Active => HostStatus::Active,
         Status::Cordoned => HostStatus::Cordoned,
@@ -90,8 +93,14 @@ fn runs(state: &State, view: &HostView, it: &Process) -> bool {
 /// The first way in which the whole fleet is not as the second implementation has it. `teams` are the names of its teams,
 /// in order. O(instances + caches × teams).
 pub(crate) fn fleet_flaw(second: &Second, state: &State, teams: &[String]) -> Option<&'static str> {
-    if let Some(flaw) = (0..second.hosts.len()).find_map(|at| host_flaw(second, state, at)) {
-        return Some(flaw);
+    for view in state.hosts() {
+        let host = number(view.host.name.as_str()).and_then(|at| second.hosts.get(at as usize));
+        let Some(host) = host else {
+            return Some("hosts");
+        };
+        if let Some(flaw) = view_flaw(host, state, view) {
+            return Some(flaw);
+        }
     }
     let processes: usize = second.hosts.iter().map(|host| host.processes.len()).sum();
     if state.hosts().count() != second.hosts.len() || state.instances().count() != processes {

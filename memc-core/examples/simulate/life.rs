@@ -490,7 +490,9 @@ impl Life {
     /// Check the hosts that a command has touched, and the whole fleet when it is time.
     pub(crate) fn check(&mut self, hosts: &[usize]) {
         for &at in hosts {
-            if let Some(flaw) = self.host_flaw(at) {
+            let host = &self.second.hosts[at];
+            let overfull = (host.booked() > host.memory).then_some("memory");
+            if let Some(flaw) = overfull.or_else(|| host_flaw(&self.second, &self.ledger.state, at)) {
                 self.violation(flaw);
             }
         }
@@ -500,18 +502,11 @@ impl Life {
         }
     }
 
-    fn host_flaw(&self, at: usize) -> Option<&'static str> {
-        let host = &self.second.hosts[at];
-        if host.booked() > host.memory {
-            return Some("memory");
-        }
-        host_flaw(&self.second, &self.ledger.state, at)
-    }
-
     fn check_fleet(&mut self) {
         self.checked_at = self.tally.operations;
-        let flaw = fleet_flaw(&self.second, &self.ledger.state, &self.teams);
-        if let Some(flaw) = flaw.or_else(|| (0..self.second.hosts.len()).find_map(|at| self.host_flaw(at))) {
+        let overfull = self.second.hosts.iter().any(|host| host.booked() > host.memory);
+        let flaw = overfull.then_some("memory");
+        if let Some(flaw) = flaw.or_else(|| fleet_flaw(&self.second, &self.ledger.state, &self.teams)) {
             self.violation(flaw);
         }
     }

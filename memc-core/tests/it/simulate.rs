@@ -41,7 +41,7 @@ fn arguments_are_judged() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
     /// Any fleet lives without a violation, and the same one twice.
     #[test]
