@@ -12,4 +12,21 @@ mod observe;
 mod plans;
 mod rules;
 mod why;
+mod simulate;
 mod world;
+
+// The simulation, of which the second implementation is a part.
+#[path = "../../examples/simulate/agree.rs"]
+mod agree;
+#[path = "../../examples/simulate/arguments.rs"]
+mod arguments;
+#[path = "../../examples/simulate/drain.rs"]
+mod drain;
+#[path = "../../examples/simulate/ledger.rs"]
+mod ledger;
+#[path = "../../examples/simulate/life.rs"]
+mod life;
+#[path = "../../examples/simulate/second.rs"]
+mod second;
+#[path = "../../examples/simulate/workload.rs"]
+mod workload;

@@ -16,6 +16,7 @@ mod api_lists;
 mod api_permissions;
 #[cfg(test)]
 mod archives;
+#[cfg(test)]
 mod api_refusals;
 #[cfg(test)]
 mod command_line;
