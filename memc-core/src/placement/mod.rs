@@ -11,5 +11,6 @@
 mod index;
 mod layout;
 
+pub(crate) use index::Offer;
 pub use index::{Index, Placement, Request, Site, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};

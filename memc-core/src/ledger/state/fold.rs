@@ -9,7 +9,7 @@ use crate::model::{
     Cache, CacheId, Cluster, ClusterId, Host, HostId, HostStatus, Instance, InstanceId, Key, Mib, Plan, Port,
     Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
 };
-use crate::placement::Site;
+use crate::placement::{Offer, Site};
 
 impl State {
     /// Take a commit in. One that is part of the state already changes nothing.
@@ -292,7 +292,7 @@ impl State {
             let cluster = view.host.cluster;
             self.total(cluster, |totals| totals.booked = totals.booked.plus(instance.booked));
         }
-        self.reindex(instance.host);
+        self.reindex_offer(instance.host);
     }
 
     fn remove_instance(&mut self, id: InstanceId) -> Option<Instance> {
@@ -316,7 +316,7 @@ impl State {
             let cluster = view.host.cluster;
             self.total(cluster, |totals| totals.booked = totals.booked.minus(instance.booked));
         }
-        self.reindex(instance.host);
+        self.reindex_offer(instance.host);
         Some(instance)
     }
 
@@ -335,7 +335,7 @@ impl State {
             _ => {
                 let (host, port) = (retired.host, retired.port);
                 let before = view.use_port(port, Some(PortUse::Retired(retired)));
-                self.reindex(host);
+                self.reindex_offer(host);
                 match before {
                     Some(PortUse::Retired(before)) => Ok(Some(before)),
                     _ => Ok(None),
@@ -350,7 +350,7 @@ impl State {
             return None;
         }
         let before = view.use_port(port, None);
-        self.reindex(host);
+        self.reindex_offer(host);
         match before {
             Some(PortUse::Retired(retired)) => Some(retired),
             _ => None,
@@ -386,19 +386,32 @@ impl State {
         }
     }
 
+    /// Tell placement that what is on a host has changed, but not the host.
+    fn reindex_offer(&mut self, id: HostId) {
+        if let Some(view) = self.hosts.get(&id)
+            && let Some(cluster) = self.clusters.get(&view.host.cluster)
+        {
+            self.index.set_offer(id, offer(cluster, view));
+        }
+    }
+
     /// Tell placement what a host now has to offer.
     fn reindex(&mut self, id: HostId) {
         let site = self.hosts.get(&id).and_then(|view| {
             let cluster = self.clusters.get(&view.host.cluster)?;
-            (view.host.status == HostStatus::Active).then(|| Site {
-                cluster: cluster.id,
-                order: cluster.policy.order,
-                rack: view.host.rack.clone(),
-                free: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
-                instances: view.instances,
-                port_from: view.port_from(),
-            })
+            let Offer { free, instances, port_from } = offer(cluster, view);
+            let (order, rack) = (cluster.policy.order, view.host.rack.clone());
+            let site = Site { cluster: cluster.id, order, rack, free, instances, port_from };
+            (view.host.status == HostStatus::Active).then_some(site)
         });
         self.index.set(id, site);
+    }
+}
+
+fn offer(cluster: &Cluster, view: &HostView) -> Offer {
+    Offer {
+        free: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
+        instances: view.instances,
+        port_from: view.port_from(),
     }
 }
