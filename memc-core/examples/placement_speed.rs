@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use memc_core::ledger::{Change, Command, Order, State, decide};
 use memc_core::model::*;
-use memc_core::placement::{self, Index, Site};
+use memc_core::placement::{self, Index, Offer, Site};
 
 /// Odd, for a median.
 const RUNS: usize = 5;
@@ -187,8 +187,9 @@ impl Finder for Ours {
     }
 
     fn change(&mut self, host: usize, _: &Machine, after: &Machine) {
-        let site = self.site(host, after);
-        self.index.set(HostId::new(host as u64), Some(site));
+        let Machine { free, instances, .. } = *after;
+        self.index
+            .set_offer(HostId::new(host as u64), Offer { free, instances, port_from: after.port_from() });
     }
 
     fn pass(&mut self, now: Timestamp) {
@@ -331,7 +332,7 @@ fn steady(hosts: usize) -> Fleet<Ours> {
     let racks = (0..hosts.div_ceil(HOSTS_A_RACK)).map(|rack| rack_of(rack * HOSTS_A_RACK)).collect();
     let mut finder = Ours { index: Index::default(), racks };
     for (host, machine) in machines.iter().enumerate() {
-        finder.change(host, machine, machine);
+        finder.index.set(HostId::new(host as u64), Some(finder.site(host, machine)));
     }
     let room: Mib = machines.iter().map(|machine| machine.free).sum();
     let random = Random(0x9E37_79B9_7F4A_7C15);
@@ -471,7 +472,7 @@ struct World {
     created: usize,
     teams: usize,
     caches: Vec<CacheId>,
-    orders: Vec<Order>,
+    orders: Vec<Option<Order>>,
 }
 
 impl World {
@@ -540,11 +541,11 @@ fn decisions(sizes: &[usize]) {
                     &mut world,
                     BATCHES,
                     |world, batch| {
-                        world.orders = (0..batch).map(|_| world.order(count)).collect();
+                        world.orders = (0..batch).map(|_| Some(world.order(count))).collect();
                         (0..batch).for_each(|_| world.release());
                     },
                     |world, at| {
-                        let order = world.orders[at].clone();
+                        let order = world.orders[at].take().unwrap();
                         world.carry_out(&order);
                     },
                 )

@@ -89,15 +89,15 @@ struct Entry {
     offer: Offer,
 }
 
-/// What of a host changes with each instance on it.
+/// What of a [`Site`] changes with each instance on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Offer {
-    /// [`Site::free`].
-    pub(crate) free: Mib,
+pub struct Offer {
+    /// [`Site::free`], MiB.
+    pub free: Mib,
     /// [`Site::instances`].
-    pub(crate) instances: u32,
+    pub instances: u32,
     /// [`Site::port_from`].
-    pub(crate) port_from: Timestamp,
+    pub port_from: Timestamp,
 }
 
 /// The hosts of one cluster.
@@ -162,10 +162,9 @@ impl PartialEq for Hosts {
 impl Index {
     /// Keep this host as it now is; `None` for one that takes no new instances. O(log n).
     pub fn set(&mut self, host: HostId, site: Option<Site>) {
-        let place = |site: &Site| (site.cluster, site.order, site.rack.clone());
-        let before = self.site(host);
-        if let (Some(before), Some(site)) = (&before, &site)
-            && place(before) == place(site)
+        if let (Some(before), Some(site)) = (self.sites.get(&host), &site)
+            && (before.cluster, before.order) == (site.cluster, site.order)
+            && self.rack(before) == &site.rack
         {
             let Site { free, instances, port_from, .. } = *site;
             return self.set_offer(host, Offer { free, instances, port_from });
@@ -185,7 +184,7 @@ impl Index {
 
     /// The same for a host that is here and stays where it is. Nothing happens if it is not here. O(log n), and it
     /// compares no names.
-    pub(crate) fn set_offer(&mut self, host: HostId, offer: Offer) {
+    pub fn set_offer(&mut self, host: HostId, offer: Offer) {
         let Some(entry) = self.sites.get_mut(&host) else {
             return;
         };
@@ -217,10 +216,15 @@ impl Index {
     }
 
     fn site(&self, host: HostId) -> Option<Site> {
-        let Entry { cluster, rack, order, offer } = *self.sites.get(&host)?;
-        let rack = self.clusters.get(&cluster)?.racks[rack as usize].name.clone();
+        let entry @ Entry { cluster, order, offer, .. } = self.sites.get(&host).copied()?;
+        let rack = self.rack(&entry).clone();
         let Offer { free, instances, port_from } = offer;
         Some(Site { cluster, order, rack, free, instances, port_from })
+    }
+
+    fn rack(&self, entry: &Entry) -> &Option<Rack> {
+        let hosts = self.clusters.get(&entry.cluster);
+        hosts.map_or(&None, |hosts| &hosts.racks[entry.rack as usize].name)
     }
 
     fn forget(&mut self, host: HostId) {

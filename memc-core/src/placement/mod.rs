@@ -11,6 +11,5 @@
 mod index;
 mod layout;
 
-pub(crate) use index::Offer;
-pub use index::{Index, Placement, Request, Site, Taken};
+pub use index::{Index, Offer, Placement, Request, Site, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};

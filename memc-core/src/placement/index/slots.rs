@@ -52,8 +52,7 @@ impl Slots {
     pub(super) fn insert(&mut self, slot: Slot) {
         let at = self.block_of(slot);
         let Some(block) = self.blocks.get_mut(at) else {
-            self.starts.push(Slot(0));
-            self.blocks.push(vec![slot]);
+            (self.starts, self.blocks) = (vec![Slot(0)], vec![vec![slot]]);
             return;
         };
         if let Err(within) = block.binary_search(&slot) {
