@@ -65,7 +65,7 @@ impl Random {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        ((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) * bound as u64 >> 32) as usize
+        (((self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) * bound as u64) >> 32) as usize
     }
 
     /// From the menu 64, 128, … 16384 MiB, with Zipf weights; the largest most often, so that about ten fill a host.

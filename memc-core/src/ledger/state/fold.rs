@@ -109,13 +109,14 @@ impl State {
         Some(cluster)
     }
 
-    fn put_host(&mut self, host: Host) -> Result<Option<Host>, Inconsistent> {
+    fn put_host(&mut self, mut host: Host) -> Result<Option<Host>, Inconsistent> {
         if !self.clusters.contains_key(&host.cluster) {
             return Err(Inconsistent(format!(
                 "host {} is of cluster {}, which is not there",
                 host.name, host.cluster
             )));
         }
+        host.rack.iter_mut().for_each(|rack| self.racks.share(rack));
         let id = host.id;
         self.count_memory(&host, true);
         let before = self.hosts.get(&id).map(|view| view.host.clone());
@@ -205,13 +206,14 @@ impl State {
         Some(team)
     }
 
-    fn put_cache(&mut self, cache: Cache) -> Result<Option<Cache>, Inconsistent> {
+    fn put_cache(&mut self, mut cache: Cache) -> Result<Option<Cache>, Inconsistent> {
         if !self.clusters.contains_key(&cache.cluster) || !self.teams.contains_key(&cache.team) {
             return Err(Inconsistent(format!(
                 "cache {} is of a cluster or team that is not there",
                 cache.id
             )));
         }
+        self.people.share(&mut cache.created_by);
         let id = cache.id;
         match self.caches.get_mut(&id) {
             // A cache keeps team, name and cluster for life.
@@ -374,7 +376,8 @@ impl State {
         Ok(self.plans.insert(plan.id, plan))
     }
 
-    fn put_request(&mut self, request: Request) -> Option<Request> {
+    fn put_request(&mut self, mut request: Request) -> Option<Request> {
+        self.people.share(&mut request.principal);
         let key = (request.principal.clone(), request.id.clone());
         let before = self.remove_request(&key.0, &key.1);
         self.requests_by_age.insert((request.receipt.at, key.0.clone(), key.1.clone()));

@@ -3,6 +3,7 @@
 mod fold;
 mod ports;
 mod read;
+mod shared;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,12 +11,13 @@ use std::net::IpAddr;
 
 use self::ports::OpenPorts;
 pub use self::ports::Ports;
+use self::shared::Shared;
 use self::table::{Row, Table};
 use super::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName, IdMap,
-    Instance, InstanceId, Mib, Plan, PlanId, Principal, Quota, Request, RequestId, RetiredPort, Team, TeamId,
-    TeamName, Timestamp,
+    Instance, InstanceId, Mib, Plan, PlanId, Principal, Quota, Rack, Request, RequestId, RetiredPort, Team,
+    TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -127,6 +129,8 @@ pub struct State {
     requests: HashMap<(Principal, RequestId), Request>,
     requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
     index: Index,
+    racks: Shared<Rack>,
+    people: Shared<Principal>,
 }
 
 impl Default for State {
@@ -153,6 +157,8 @@ impl Default for State {
             requests: HashMap::new(),
             requests_by_age: BTreeSet::new(),
             index: Index::default(),
+            racks: Shared::default(),
+            people: Shared::default(),
         }
     }
 }
