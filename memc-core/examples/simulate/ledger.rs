@@ -59,7 +59,7 @@ pub(crate) fn rebuilt(state: &State) -> Result<State, Inconsistent> {
     let instances: BTreeMap<_, _> = state.instances().map(|it| (it.id, it)).collect();
     records.extend(instances.into_values().cloned().map(Record::Instance));
     records.extend(state.hosts().flat_map(|view| view.ports.values()).filter_map(|usage| match usage {
-        PortUse::Retired(retired) => Some(Record::RetiredPort(retired.clone())),
+        PortUse::Retired(retired) => Some(Record::RetiredPort((**retired).clone())),
         PortUse::Instance(_) => None,
     }));
     let mut rebuilt = State::default();

@@ -12,5 +12,5 @@ pub use command::{ClusterPatch, ClusterSpec, Command, HostPatch, HostSpec, Order
 pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
 pub use decide::{Decision, decide};
 pub use refusal::{Object, Refusal};
-pub use state::{HostView, Inconsistent, PortUse, State};
+pub use state::{HostView, Inconsistent, PortUse, Ports, State};
 pub use why::{Facts, HostsToAdd, MoveOffer, Rule, WhyNot};

@@ -1,6 +1,7 @@
 //! Plain validated records: names and sizes that cannot hold a bad value, and what a fleet keeps.
 
 mod id;
+mod id_map;
 mod name;
 mod plan;
 mod policy;
@@ -9,6 +10,7 @@ mod size;
 mod time;
 
 pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, PlanId, Revision, TeamId};
+pub(crate) use id_map::IdMap;
 pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};
 pub use plan::{Plan, PlanGoal, PlanStatus, PlanStep};
 pub use policy::{FillOrder, Overhead, Policy, PortRange};

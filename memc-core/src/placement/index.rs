@@ -1,10 +1,13 @@
 //! Hosts in the order in which they are filled.
 
+mod slots;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::iter::Peekable;
 
-use crate::model::{ClusterId, FillOrder, HostId, Mib, Rack, Timestamp};
+use self::slots::Slots;
+use crate::model::{ClusterId, FillOrder, HostId, IdMap, Mib, Rack, Timestamp};
 
 /// A host that takes new instances, as placement sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +62,9 @@ pub struct Placement {
 struct Slot(u128);
 
 impl Slot {
-    fn new(site: &Site, host: HostId) -> Self {
-        let instances = site.instances.min((1 << 17) - 1);
-        Slot(rank(site.order, site.free) << 80 | u128::from(instances) << 63 | u128::from(host.get()))
+    fn new(entry: &Entry, host: HostId) -> Self {
+        let instances = entry.offer.instances.min((1 << 17) - 1);
+        Slot(rank(entry.order, entry.offer.free) << 80 | u128::from(instances) << 63 | u128::from(host.get()))
     }
 
     fn host(self) -> HostId {
@@ -76,11 +79,46 @@ fn rank(order: FillOrder, free: Mib) -> u128 {
     })
 }
 
-/// The hosts of one cluster that have a port to issue.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// What is kept of a [`Site`].
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    cluster: ClusterId,
+    /// Its rack's number in its cluster.
+    rack: u32,
+    order: FillOrder,
+    offer: Offer,
+}
+
+/// What of a [`Site`] changes with each instance on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// [`Site::free`], MiB.
+    pub free: Mib,
+    /// [`Site::instances`].
+    pub instances: u32,
+    /// [`Site::port_from`].
+    pub port_from: Timestamp,
+}
+
+/// The hosts of one cluster.
+#[derive(Debug, Default, Clone)]
 struct Hosts {
-    all: BTreeSet<Slot>,
-    racks: BTreeMap<Option<Rack>, BTreeSet<Slot>>,
+    /// Those that have a port to issue.
+    all: Slots,
+    /// By number. Numbers, so that a change compares no names; one whose rack has no hosts any more is used again.
+    racks: Vec<RackHosts>,
+    numbers: HashMap<Option<Rack>, u32>,
+    unused: Vec<u32>,
+    /// How many racks have a host with a port to issue.
+    awake: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct RackHosts {
+    name: Option<Rack>,
+    /// All its hosts, with or without a port to issue.
+    hosts: u32,
+    slots: Slots,
 }
 
 /// The hosts that take new instances, by cluster, rack and free memory.
@@ -88,8 +126,8 @@ struct Hosts {
 /// Hosts whose ports all cool down are kept apart, in the order in which they will have one: no request looks at them.
 #[derive(Debug, Default, Clone)]
 pub struct Index {
-    sites: HashMap<HostId, Site>,
-    clusters: HashMap<ClusterId, Hosts>,
+    sites: IdMap<HostId, Entry>,
+    clusters: IdMap<ClusterId, Hosts>,
     asleep: BTreeSet<(Timestamp, HostId)>,
     /// Hosts whose port came free up to this moment are awake.
     clock: Timestamp,
@@ -100,49 +138,129 @@ impl PartialEq for Index {
     fn eq(&self, other: &Self) -> bool {
         let told_alike =
             || (&self.clusters, &self.asleep, self.clock) == (&other.clusters, &other.asleep, other.clock);
-        self.sites == other.sites && (self.clock != other.clock || told_alike())
+        self.sites.len() == other.sites.len()
+            && self.sites.keys().all(|host| self.site(*host) == other.site(*host))
+            && (self.clock != other.clock || told_alike())
     }
 }
 
 impl Eq for Index {}
 
+/// Whatever numbers its racks got.
+impl PartialEq for Hosts {
+    fn eq(&self, other: &Self) -> bool {
+        let rack = |hosts: &Self, name| {
+            let rack = &hosts.racks[*hosts.numbers.get(name)? as usize];
+            Some((rack.name.clone(), rack.hosts, rack.slots.clone()))
+        };
+        self.all == other.all
+            && (self.awake, self.numbers.len()) == (other.awake, other.numbers.len())
+            && self.numbers.keys().all(|name| rack(self, name) == rack(other, name))
+    }
+}
+
 impl Index {
     /// Keep this host as it now is; `None` for one that takes no new instances. O(log n).
     pub fn set(&mut self, host: HostId, site: Option<Site>) {
-        if self.sites.get(&host) == site.as_ref() {
-            return;
+        if let (Some(before), Some(site)) = (self.sites.get(&host), &site)
+            && (before.cluster, before.order) == (site.cluster, site.order)
+            && self.rack(before) == &site.rack
+        {
+            let Site { free, instances, port_from, .. } = *site;
+            return self.set_offer(host, Offer { free, instances, port_from });
         }
-        if let Some(old) = self.sites.remove(&host) {
-            if old.port_from > self.clock {
-                self.asleep.remove(&(old.port_from, host));
+        self.forget(host);
+        if let Some(Site { cluster, order, rack, free, instances, port_from }) = site {
+            let rack = self.clusters.entry(cluster).or_default().number(rack);
+            let entry = Entry { cluster, rack, order, offer: Offer { free, instances, port_from } };
+            self.sites.insert(host, entry);
+            if port_from > self.clock {
+                self.asleep.insert((port_from, host));
             } else {
-                self.lay_down(host, &old);
+                self.wake(host, &entry);
             }
-        }
-        if let Some(new) = site {
-            if new.port_from > self.clock {
-                self.asleep.insert((new.port_from, host));
-            } else {
-                wake(&mut self.clusters, host, &new);
-            }
-            self.sites.insert(host, new);
         }
     }
 
-    fn lay_down(&mut self, host: HostId, site: &Site) {
-        let Some(hosts) = self.clusters.get_mut(&site.cluster) else {
+    /// The same for a host that is here and stays where it is. Nothing happens if it is not here. O(log n), and it
+    /// compares no names.
+    pub fn set_offer(&mut self, host: HostId, offer: Offer) {
+        let Some(entry) = self.sites.get_mut(&host) else {
             return;
         };
-        let slot = Slot::new(site, host);
-        hosts.all.remove(&slot);
-        if let Some(slots) = hosts.racks.get_mut(&site.rack) {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                hosts.racks.remove(&site.rack);
+        let (before, after) = (*entry, Entry { offer, ..*entry });
+        entry.offer = offer;
+        match (before.offer.port_from > self.clock, offer.port_from > self.clock) {
+            (false, false) => {
+                let (old, new) = (Slot::new(&before, host), Slot::new(&after, host));
+                if old != new
+                    && let Some(hosts) = self.clusters.get_mut(&after.cluster)
+                {
+                    hosts.all.replace(old, new);
+                    hosts.racks[after.rack as usize].slots.replace(old, new);
+                }
+            }
+            (false, true) => {
+                self.lay_down(host, &before);
+                self.asleep.insert((offer.port_from, host));
+            }
+            (true, slept) => {
+                self.asleep.remove(&(before.offer.port_from, host));
+                if slept {
+                    self.asleep.insert((offer.port_from, host));
+                } else {
+                    self.wake(host, &after);
+                }
             }
         }
-        if hosts.all.is_empty() {
-            self.clusters.remove(&site.cluster);
+    }
+
+    fn site(&self, host: HostId) -> Option<Site> {
+        let entry @ Entry { cluster, order, offer, .. } = self.sites.get(&host).copied()?;
+        let rack = self.rack(&entry).clone();
+        let Offer { free, instances, port_from } = offer;
+        Some(Site { cluster, order, rack, free, instances, port_from })
+    }
+
+    fn rack(&self, entry: &Entry) -> &Option<Rack> {
+        let hosts = self.clusters.get(&entry.cluster);
+        hosts.map_or(&None, |hosts| &hosts.racks[entry.rack as usize].name)
+    }
+
+    fn forget(&mut self, host: HostId) {
+        let Some(entry) = self.sites.remove(&host) else {
+            return;
+        };
+        if entry.offer.port_from > self.clock {
+            self.asleep.remove(&(entry.offer.port_from, host));
+        } else {
+            self.lay_down(host, &entry);
+        }
+        if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
+            hosts.leave(entry.rack);
+            if hosts.numbers.is_empty() {
+                self.clusters.remove(&entry.cluster);
+            }
+        }
+    }
+
+    fn lay_down(&mut self, host: HostId, entry: &Entry) {
+        if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
+            let slot = Slot::new(entry, host);
+            hosts.all.remove(slot);
+            let slots = &mut hosts.racks[entry.rack as usize].slots;
+            slots.remove(slot);
+            hosts.awake -= usize::from(slots.is_empty());
+        }
+    }
+
+    fn wake(&mut self, host: HostId, entry: &Entry) {
+        if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
+            let slot = Slot::new(entry, host);
+            hosts.all.insert(slot);
+            let slots = &mut hosts.racks[entry.rack as usize].slots;
+            hosts.awake += usize::from(slots.is_empty());
+            slots.insert(slot);
         }
     }
 
@@ -157,8 +275,8 @@ impl Index {
             && from <= now
         {
             self.asleep.pop_first();
-            if let Some(site) = self.sites.get(&host) {
-                wake(&mut self.clusters, host, site);
+            if let Some(entry) = self.sites.get(&host).copied() {
+                self.wake(host, &entry);
             }
         }
     }
@@ -173,18 +291,19 @@ impl Index {
     /// hold one come first in the order, at no more than 2 × racks of the cluster more. O(log n) for each.
     #[must_use]
     pub fn place(&self, request: &Request<'_>, now: Timestamp) -> Placement {
-        let none = Hosts::default();
-        let hosts = self.clusters.get(&request.cluster).unwrap_or(&none);
+        let Some(hosts) = self.clusters.get(&request.cluster) else {
+            return Placement::default();
+        };
         // Empty, but for the first request since a port cooled down.
-        let mut woken: Vec<(Slot, &Option<Rack>)> = (self.asleep.iter())
+        let mut woken: Vec<(Slot, u32)> = (self.asleep.iter())
             .take_while(|(from, _)| *from <= now)
             .filter_map(|(_, host)| Some((*host, self.sites.get(host)?)))
-            .filter(|(_, site)| site.cluster == request.cluster)
-            .map(|(host, site)| (Slot::new(site, host), &site.rack))
+            .filter(|(_, entry)| entry.cluster == request.cluster)
+            .map(|(host, entry)| (Slot::new(entry, host), entry.rack))
             .collect();
         woken.sort_unstable();
-        let some = hosts.all.first().or(woken.first().map(|(slot, _)| slot));
-        let Some(order) = some.and_then(|slot| self.sites.get(&slot.host())).map(|site| site.order) else {
+        let some = hosts.all.first().or(woken.first().map(|(slot, _)| *slot));
+        let Some(order) = some.and_then(|slot| self.sites.get(&slot.host())).map(|entry| entry.order) else {
             return Placement::default();
         };
         let range = match order {
@@ -197,63 +316,88 @@ impl Index {
     }
 }
 
-fn wake(clusters: &mut HashMap<ClusterId, Hosts>, host: HostId, site: &Site) {
-    let hosts = clusters.entry(site.cluster).or_default();
-    let slot = Slot::new(site, host);
-    hosts.all.insert(slot);
-    match hosts.racks.get_mut(&site.rack) {
-        Some(slots) => slots.insert(slot),
-        None => hosts.racks.entry(site.rack.clone()).or_default().insert(slot),
-    };
+impl Hosts {
+    /// The number of a rack that one more host is on.
+    fn number(&mut self, name: Option<Rack>) -> u32 {
+        let number = match self.numbers.get(&name) {
+            Some(number) => *number,
+            None => {
+                let number = self.unused.pop().unwrap_or_else(|| {
+                    self.racks.push(RackHosts::default());
+                    self.racks.len() as u32 - 1
+                });
+                self.racks[number as usize].name = name.clone();
+                self.numbers.insert(name, number);
+                number
+            }
+        };
+        self.racks[number as usize].hosts += 1;
+        number
+    }
+
+    /// One host less is on this rack.
+    fn leave(&mut self, number: u32) {
+        let rack = &mut self.racks[number as usize];
+        rack.hosts -= 1;
+        if rack.hosts == 0 {
+            self.numbers.remove(&std::mem::take(rack).name);
+            self.unused.push(number);
+        }
+    }
 }
 
 /// One request being answered.
 struct Search<'a> {
     index: &'a Index,
     hosts: &'a Hosts,
-    /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is.
-    woken: Vec<(Slot, &'a Option<Rack>)>,
+    /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is, with the
+    /// numbers of their racks.
+    woken: Vec<(Slot, u32)>,
     range: std::ops::Range<Slot>,
     request: &'a Request<'a>,
 }
 
-/// How many of the cache are on each rack that has any. Few: at most the instances of one cache.
-type Held<'a> = Vec<(&'a Option<Rack>, usize)>;
+/// How many of the cache are on each rack that has any, by the rack's number. Few: at most the instances of one cache.
+type Held = Vec<(u32, usize)>;
 
-impl<'a> Search<'a> {
+impl Search<'_> {
     fn run(self) -> Placement {
         let mut found = Placement { hosts: Vec::with_capacity(self.request.count), probes: 0 };
-        let mut held: Held<'a> = Vec::with_capacity(self.request.taken.len() + self.request.count);
-        for (_, rack) in self.request.taken {
-            match held.iter_mut().find(|(other, _)| *other == rack) {
+        let mut held: Held = Vec::with_capacity(self.request.taken.len() + self.request.count);
+        // A rack without a number has no host to offer.
+        for number in self.request.taken.iter().filter_map(|(_, rack)| self.hosts.numbers.get(rack)) {
+            match held.iter_mut().find(|(other, _)| other == number) {
                 Some((_, count)) => *count += 1,
-                None => held.push((rack, 1)),
+                None => held.push((*number, 1)),
             }
         }
         self.on_fresh_racks(&mut held, &mut found);
-        self.on_held_racks(&mut held, &mut found);
+        self.on_held_racks(&held, &mut found);
         found
     }
 
+    fn has_hosts(&self, rack: u32) -> bool {
+        !self.hosts.racks[rack as usize].slots.is_empty()
+    }
+
     /// The first host of each rack that has none of the cache yet, as long as there are such racks.
-    fn on_fresh_racks(&self, held: &mut Held<'a>, found: &mut Placement) {
+    fn on_fresh_racks(&self, held: &mut Held, found: &mut Placement) {
         // What is looked at in vain on the way: hosts of racks that hold one. Beyond this, going through the racks one
         // by one is cheaper.
-        let mut patience = self.hosts.racks.len();
-        let all = self.hosts.all.range(self.range.clone()).copied();
+        let mut patience = self.hosts.awake;
+        let mut fresh = self.hosts.awake - held.iter().filter(|(rack, _)| self.has_hosts(*rack)).count();
+        let all = self.hosts.all.range(self.range.clone());
         for slot in merge(all, self.woken.iter().map(|(slot, _)| *slot)) {
-            let every_rack_holds = self.woken.is_empty()
-                && held.len() >= self.hosts.racks.len()
-                && self.hosts.racks.keys().all(|rack| held.iter().any(|(other, _)| *other == rack));
-            if found.hosts.len() == self.request.count || every_rack_holds {
+            if found.hosts.len() == self.request.count || (fresh == 0 && self.woken.is_empty()) {
                 return;
             }
             found.probes += 1;
-            let Some(site) = self.index.sites.get(&slot.host()) else {
+            let Some(entry) = self.index.sites.get(&slot.host()) else {
                 continue;
             };
-            if held.iter().all(|(rack, _)| **rack != site.rack) {
-                held.push((&site.rack, 1));
+            if held.iter().all(|(rack, _)| *rack != entry.rack) {
+                held.push((entry.rack, 1));
+                fresh -= usize::from(self.has_hosts(entry.rack));
                 found.hosts.push(slot.host());
             } else if patience == 0 {
                 break;
@@ -264,12 +408,13 @@ impl<'a> Search<'a> {
         if patience > 0 {
             return;
         }
-        let mut racks: Vec<&Option<Rack>> = self.hosts.racks.keys().collect();
-        racks.extend(self.woken.iter().map(|(_, rack)| rack));
+        let mut racks: Vec<u32> =
+            (0..self.hosts.racks.len() as u32).filter(|rack| self.has_hosts(*rack)).collect();
+        racks.extend(self.woken.iter().map(|(_, rack)| *rack));
         racks.sort_unstable();
         racks.dedup();
         racks.retain(|rack| held.iter().all(|(other, _)| other != rack));
-        let mut firsts: Vec<(Slot, &Option<Rack>)> =
+        let mut firsts: Vec<(Slot, u32)> =
             racks.into_iter().filter_map(|rack| Some((self.on(rack).next()?, rack))).collect();
         found.probes += firsts.len();
         firsts.sort_unstable();
@@ -280,7 +425,7 @@ impl<'a> Search<'a> {
     }
 
     /// Further hosts on racks that hold some already, the fewest first. No other rack has a host that fits.
-    fn on_held_racks(&self, held: &mut Held<'a>, found: &mut Placement) {
+    fn on_held_racks(&self, held: &Held, found: &mut Placement) {
         let missing = self.request.count - found.hosts.len();
         if missing == 0 {
             return;
@@ -291,7 +436,7 @@ impl<'a> Search<'a> {
             !found.hosts.contains(&host) && self.request.taken.iter().all(|(other, _)| *other != host)
         };
         let mut racks: Vec<_> =
-            held.iter().map(|(rack, count)| (*count, self.on(rack).filter(free))).collect();
+            held.iter().map(|(rack, count)| (*count, self.on(*rack).filter(free))).collect();
         let mut probes = 0;
         let mut more = Vec::with_capacity(missing);
         // The next host of each rack, the one to take on top.
@@ -317,10 +462,9 @@ impl<'a> Search<'a> {
     }
 
     /// The hosts of one rack that have room.
-    fn on(&self, rack: &'a Option<Rack>) -> impl Iterator<Item = Slot> + '_ {
-        let slots = self.hosts.racks.get(rack).into_iter().flat_map(|slots| slots.range(self.range.clone()));
-        let woken = self.woken.iter().filter(move |(_, other)| *other == rack).map(|(slot, _)| *slot);
-        merge(slots.copied(), woken)
+    fn on(&self, rack: u32) -> impl Iterator<Item = Slot> + '_ {
+        let slots = self.hosts.racks[rack as usize].slots.range(self.range.clone());
+        merge(slots, self.woken.iter().filter(move |(_, other)| *other == rack).map(|(slot, _)| *slot))
     }
 }
 
@@ -486,7 +630,7 @@ mod tests {
             let other = (7, 1, 1, 120);
             after.set(host, Some(site(order, &other)));
             after.set(host, None);
-            after.set(host, before.sites.get(&host).cloned());
+            after.set(host, before.site(host));
             prop_assert!(before == after);
         }
     }

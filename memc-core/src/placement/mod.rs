@@ -52,5 +52,5 @@ mod layout;
 pub mod packing;
 pub mod plan;
 
-pub use index::{Index, Placement, Request, Site, Taken};
+pub use index::{Index, Offer, Placement, Request, Site, Taken};
 pub use layout::{Layout, LayoutCache, LayoutHost, LayoutInstance};

@@ -11,8 +11,8 @@ mod naive;
 mod observe;
 mod plans;
 mod rules;
-mod why;
 mod simulate;
+mod why;
 mod world;
 
 // The simulation, of which the second implementation is a part.

@@ -15,9 +15,9 @@ mod api_lists;
 #[cfg(test)]
 mod api_permissions;
 #[cfg(test)]
-mod archives;
-#[cfg(test)]
 mod api_refusals;
+#[cfg(test)]
+mod archives;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]

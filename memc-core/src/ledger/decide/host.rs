@@ -140,7 +140,9 @@ impl Draft<'_> {
         // Ports that were cooling down here may still be served by a process nobody can see.
         let retired: Vec<RetiredPort> = (view.ports.values())
             .filter_map(|usage| match usage {
-                PortUse::Retired(retired) if retired.reusable_at > self.now => Some(retired.clone()),
+                PortUse::Retired(retired) if retired.reusable_at > self.now => {
+                    Some(RetiredPort::clone(retired))
+                }
                 _ => None,
             })
             .collect();
@@ -169,7 +171,11 @@ impl Draft<'_> {
                 && retired.reusable_at == Timestamp::NEVER
             {
                 let revision = self.revision;
-                self.put(Record::RetiredPort(RetiredPort { reusable_at, revision, ..retired.clone() }));
+                self.put(Record::RetiredPort(RetiredPort {
+                    reusable_at,
+                    revision,
+                    ..RetiredPort::clone(retired)
+                }));
             }
         }
     }

@@ -1,15 +1,13 @@
 //! Taking commits in, and changes back.
 
-use std::collections::BTreeMap;
-
 use super::ports::OpenPorts;
-use super::{CacheEntry, HostView, Inconsistent, PortUse, State, Totals};
+use super::{CacheEntry, HostView, Inconsistent, PortUse, Ports, State, Totals};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
-    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostStatus, Instance, InstanceId, Key, Mib, Plan, Port,
-    Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
+    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostName, HostStatus, Instance, InstanceId, Key, Mib,
+    Plan, Port, Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
 };
-use crate::placement::Site;
+use crate::placement::{Offer, Site};
 
 impl State {
     /// Take a commit in. One that is part of the state already changes nothing.
@@ -111,13 +109,14 @@ impl State {
         Some(cluster)
     }
 
-    fn put_host(&mut self, host: Host) -> Result<Option<Host>, Inconsistent> {
+    fn put_host(&mut self, mut host: Host) -> Result<Option<Host>, Inconsistent> {
         if !self.clusters.contains_key(&host.cluster) {
             return Err(Inconsistent(format!(
                 "host {} is of cluster {}, which is not there",
                 host.name, host.cluster
             )));
         }
+        host.rack.iter_mut().for_each(|rack| self.racks.share(rack));
         let id = host.id;
         self.count_memory(&host, true);
         let before = self.hosts.get(&id).map(|view| view.host.clone());
@@ -131,15 +130,15 @@ impl State {
         if host.status == HostStatus::Removed {
             self.removed_hosts.insert((host.cluster, id));
         } else {
-            self.host_names.insert(host.name.as_str().to_ascii_lowercase(), id);
+            self.host_names.insert(without_case(&host.name), id);
             self.cluster_hosts.insert((host.cluster, id));
             self.host_addresses.insert(host.address, id);
         }
         match self.hosts.get_mut(&id) {
             Some(view) => view.host = host,
             None => {
-                let (ports, open) = (BTreeMap::new(), OpenPorts::none());
-                self.hosts.insert(id, HostView { host, ports, booked: Mib::ZERO, instances: 0, open });
+                let (ports, open) = (Ports::default(), OpenPorts::none());
+                self.hosts.insert(HostView { host, ports, booked: Mib::ZERO, instances: 0, open });
             }
         }
         if !same_ports {
@@ -185,7 +184,7 @@ impl State {
         if host.status == HostStatus::Removed {
             self.removed_hosts.remove(&(host.cluster, host.id));
         } else {
-            self.host_names.remove(&host.name.as_str().to_ascii_lowercase());
+            self.host_names.remove(&without_case(&host.name));
             self.cluster_hosts.remove(&(host.cluster, host.id));
             self.host_addresses.remove(&host.address);
         }
@@ -207,21 +206,22 @@ impl State {
         Some(team)
     }
 
-    fn put_cache(&mut self, cache: Cache) -> Result<Option<Cache>, Inconsistent> {
+    fn put_cache(&mut self, mut cache: Cache) -> Result<Option<Cache>, Inconsistent> {
         if !self.clusters.contains_key(&cache.cluster) || !self.teams.contains_key(&cache.team) {
             return Err(Inconsistent(format!(
                 "cache {} is of a cluster or team that is not there",
                 cache.id
             )));
         }
+        self.people.share(&mut cache.created_by);
         let id = cache.id;
         match self.caches.get_mut(&id) {
             // A cache keeps team, name and cluster for life.
             Some(entry) => Ok(Some(std::mem::replace(&mut entry.cache, cache))),
             None => {
                 self.cache_names.entry(cache.team).or_default().insert(cache.name.clone(), id);
-                self.cluster_caches.insert((cache.cluster, id));
-                self.caches.insert(id, CacheEntry { cache, instances: Vec::new() });
+                self.total(cache.cluster, |totals| totals.caches += 1);
+                self.caches.insert(CacheEntry { cache, instances: Vec::new() });
                 Ok(None)
             }
         }
@@ -240,7 +240,7 @@ impl State {
                 self.cache_names.remove(&cache.team);
             }
         }
-        self.cluster_caches.remove(&(cache.cluster, id));
+        self.total(cache.cluster, |totals| totals.caches -= 1);
         Ok(Some(cache))
     }
 
@@ -257,67 +257,79 @@ impl State {
             Some(PortUse::Retired(_)) => false,
         });
         // A place has one instance, beside those that are moving away from it.
-        let other = |id: &InstanceId| {
-            *id != instance.id && self.instances.get(id).is_some_and(|it| it.moved_to.is_none())
+        let same_place = |other: &Instance| {
+            other.index == instance.index && other.id != instance.id && other.moved_to.is_none()
         };
-        let crowded = instance.moved_to.is_none()
-            && entry.instances.iter().any(|(index, id)| *index == instance.index && other(id));
+        let mut others = entry.instances.iter().filter_map(|id| self.instances.get(id));
+        let crowded = instance.moved_to.is_none() && others.any(same_place);
         if free != Some(true) || crowded {
             return Err(Inconsistent(format!(
                 "instance {} cannot have port {} of host {}",
                 instance.id, instance.port, instance.host
             )));
         }
-        let before = self.remove_instance(instance.id);
-        self.count_instance(&instance);
-        self.instances.insert(instance.id, instance);
+        let (host, port) = (instance.host, instance.port);
+        let before = self.instances.get(&instance.id).cloned();
+        if let Some(before) = &before {
+            self.count_instance(before, false);
+        }
+        if let Some(before) = before.as_ref().filter(|it| (it.host, it.port) != (host, port)) {
+            self.use_port(before.host, before.port, None);
+            self.reindex_offer(before.host);
+        }
+        if before.as_ref().is_none_or(|it| (it.host, it.port) != (host, port)) {
+            self.use_port(host, port, Some(PortUse::Instance(instance.id)));
+        }
+        self.count_instance(&instance, true);
+        self.instances.insert(instance);
+        self.reindex_offer(host);
         Ok(before)
     }
 
-    fn count_instance(&mut self, instance: &Instance) {
-        if let Some(entry) = self.caches.get_mut(&instance.cache) {
-            let place = (instance.index, instance.id);
-            if let Err(at) = entry.instances.binary_search(&place) {
-                entry.instances.insert(at, place);
-            }
-            if instance.moved_to.is_none() {
-                let used = self.used.entry((entry.cache.cluster, entry.cache.team)).or_default();
-                *used = used.plus(instance.memory);
-            }
-        }
-        if let Some(view) = self.hosts.get_mut(&instance.host) {
-            view.use_port(instance.port, Some(PortUse::Instance(instance.id)));
-            view.booked = view.booked.plus(instance.booked);
-            view.instances += 1;
-            let cluster = view.host.cluster;
-            self.total(cluster, |totals| totals.booked = totals.booked.plus(instance.booked));
-        }
-        self.reindex(instance.host);
+    fn remove_instance(&mut self, id: InstanceId) -> Option<Instance> {
+        let instance = self.instances.get(&id).cloned()?;
+        self.count_instance(&instance, false);
+        self.instances.remove(&id);
+        self.use_port(instance.host, instance.port, None);
+        self.reindex_offer(instance.host);
+        Some(instance)
     }
 
-    fn remove_instance(&mut self, id: InstanceId) -> Option<Instance> {
-        let instance = self.instances.remove(&id)?;
+    fn use_port(&mut self, host: HostId, port: Port, usage: Option<PortUse>) {
+        if let Some(view) = self.hosts.get_mut(&host) {
+            view.use_port(port, usage);
+        }
+    }
+
+    /// An instance is part of its cache, and of what its team, host and cluster have, or no longer.
+    fn count_instance(&mut self, instance: &Instance, more: bool) {
+        let change = |sum: Mib, part: Mib| if more { sum.plus(part) } else { sum.minus(part) };
         if let Some(entry) = self.caches.get_mut(&instance.cache) {
-            entry.instances.retain(|(_, other)| *other != id);
-            let account = (entry.cache.cluster, entry.cache.team);
+            let place = |id: &InstanceId| self.instances.get(id).map(|it| (it.index, it.id));
+            let own = (instance.index, instance.id);
+            let before = entry.instances.partition_point(|id| place(id) < Some(own));
+            if more {
+                entry.instances.reserve_exact(1);
+                entry.instances.insert(before, instance.id);
+            } else {
+                entry.instances.retain(|id| *id != instance.id);
+            }
             if instance.moved_to.is_none() {
-                let left = self.used(account.0, account.1).minus(instance.memory);
-                if left == Mib::ZERO {
+                let account = (entry.cache.cluster, entry.cache.team);
+                let used = change(self.used(account.0, account.1), instance.memory);
+                if used == Mib::ZERO {
                     self.used.remove(&account)
                 } else {
-                    self.used.insert(account, left)
+                    self.used.insert(account, used)
                 };
             }
         }
         if let Some(view) = self.hosts.get_mut(&instance.host) {
-            view.use_port(instance.port, None);
-            view.booked = view.booked.minus(instance.booked);
-            view.instances -= 1;
+            view.booked = change(view.booked, instance.booked);
+            view.instances = if more { view.instances + 1 } else { view.instances - 1 };
             let cluster = view.host.cluster;
-            self.total(cluster, |totals| totals.booked = totals.booked.minus(instance.booked));
+            self.total(cluster, |totals| totals.booked = change(totals.booked, instance.booked));
         }
-        self.reindex(instance.host);
-        Some(instance)
     }
 
     fn put_retired(&mut self, retired: RetiredPort) -> Result<Option<RetiredPort>, Inconsistent> {
@@ -334,10 +346,10 @@ impl State {
             ))),
             _ => {
                 let (host, port) = (retired.host, retired.port);
-                let before = view.use_port(port, Some(PortUse::Retired(retired)));
-                self.reindex(host);
+                let before = view.use_port(port, Some(PortUse::Retired(Box::new(retired))));
+                self.reindex_offer(host);
                 match before {
-                    Some(PortUse::Retired(before)) => Ok(Some(before)),
+                    Some(PortUse::Retired(before)) => Ok(Some(*before)),
                     _ => Ok(None),
                 }
             }
@@ -350,9 +362,9 @@ impl State {
             return None;
         }
         let before = view.use_port(port, None);
-        self.reindex(host);
+        self.reindex_offer(host);
         match before {
-            Some(PortUse::Retired(retired)) => Some(retired),
+            Some(PortUse::Retired(retired)) => Some(*retired),
             _ => None,
         }
     }
@@ -364,7 +376,8 @@ impl State {
         Ok(self.plans.insert(plan.id, plan))
     }
 
-    fn put_request(&mut self, request: Request) -> Option<Request> {
+    fn put_request(&mut self, mut request: Request) -> Option<Request> {
+        self.people.share(&mut request.principal);
         let key = (request.principal.clone(), request.id.clone());
         let before = self.remove_request(&key.0, &key.1);
         self.requests_by_age.insert((request.receipt.at, key.0.clone(), key.1.clone()));
@@ -386,19 +399,38 @@ impl State {
         }
     }
 
+    /// Tell placement that what is on a host has changed, but not the host.
+    fn reindex_offer(&mut self, id: HostId) {
+        if let Some(view) = self.hosts.get(&id)
+            && let Some(cluster) = self.clusters.get(&view.host.cluster)
+        {
+            self.index.set_offer(id, offer(cluster, view));
+        }
+    }
+
     /// Tell placement what a host now has to offer.
     fn reindex(&mut self, id: HostId) {
         let site = self.hosts.get(&id).and_then(|view| {
             let cluster = self.clusters.get(&view.host.cluster)?;
-            (view.host.status == HostStatus::Active).then(|| Site {
-                cluster: cluster.id,
-                order: cluster.policy.order,
-                rack: view.host.rack.clone(),
-                free: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
-                instances: view.instances,
-                port_from: view.port_from(),
-            })
+            let Offer { free, instances, port_from } = offer(cluster, view);
+            let (order, rack) = (cluster.policy.order, view.host.rack.clone());
+            let site = Site { cluster: cluster.id, order, rack, free, instances, port_from };
+            (view.host.status == HostStatus::Active).then_some(site)
         });
         self.index.set(id, site);
+    }
+}
+
+/// As it is, and so without memory of its own, where it has no capitals.
+fn without_case(name: &HostName) -> HostName {
+    let lower = name.as_str().to_ascii_lowercase();
+    if lower == name.as_str() { name.clone() } else { HostName::new(&lower).unwrap_or_else(|_| name.clone()) }
+}
+
+fn offer(cluster: &Cluster, view: &HostView) -> Offer {
+    Offer {
+        free: cluster.policy.open_to_new(view.host.memory).minus(view.booked),
+        instances: view.instances,
+        port_from: view.port_from(),
     }
 }

@@ -1,8 +1,8 @@
 //! A cluster copied out of the state, for planning outside any turn.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::State;
+use super::{PortUse, State};
 use crate::model::{CacheId, ClusterId, HostId, HostStatus, Instance, InstanceId, Phase, Timestamp};
 use crate::placement::{Layout, LayoutCache, LayoutHost, LayoutInstance};
 
@@ -29,10 +29,12 @@ impl State {
                 open: view.host.status == HostStatus::Active,
             });
         }
-        let ids: Vec<CacheId> = self
-            .cluster_caches
-            .range((cluster, CacheId::new(0))..)
-            .map_while(|(of, id)| (*of == cluster).then_some(*id))
+        let uses = self.hosts_of(cluster).flat_map(|view| view.ports.values());
+        let ids: BTreeSet<CacheId> = uses
+            .filter_map(|usage| match usage {
+                PortUse::Instance(id) => self.instance(*id).map(|it| it.cache),
+                PortUse::Retired(_) => None,
+            })
             .collect();
         let (mut caches, mut instances) = (Vec::new(), Vec::new());
         for id in ids {

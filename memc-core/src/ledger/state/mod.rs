@@ -4,16 +4,21 @@ mod fold;
 mod layout;
 mod ports;
 mod read;
+mod shared;
+mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use self::ports::OpenPorts;
+pub use self::ports::Ports;
+use self::shared::Shared;
+use self::table::{Row, Table};
 use super::Head;
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, Instance,
-    InstanceId, Mib, Plan, PlanId, Port, Principal, Quota, Request, RequestId, RetiredPort, Team, TeamId,
-    TeamName, Timestamp,
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName, IdMap,
+    Instance, InstanceId, Mib, Plan, PlanId, Principal, Quota, Rack, Request, RequestId, RetiredPort, Team,
+    TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -28,7 +33,7 @@ pub enum PortUse {
     /// An instance has it.
     Instance(InstanceId),
     /// Its last instance is gone.
-    Retired(RetiredPort),
+    Retired(Box<RetiredPort>),
 }
 
 /// A host and what is on it.
@@ -37,7 +42,7 @@ pub struct HostView {
     /// The host.
     pub host: Host,
     /// Its ports that are or were in use, lowest first.
-    pub ports: BTreeMap<Port, PortUse>,
+    pub ports: Ports,
     /// The sum of its instances' bookings, MiB.
     pub booked: Mib,
     /// How many instances it has.
@@ -53,19 +58,50 @@ impl HostView {
     }
 }
 
-/// What a cluster's hosts have and hold together, MiB.
+/// What a cluster's hosts have and hold together, MiB, and how many caches it has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Totals {
     /// Of hosts that are neither lost nor removed.
     memory: Mib,
     booked: Mib,
+    caches: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CacheEntry {
     cache: Cache,
-    /// In order. Two of one index while it is being moved.
-    instances: Vec<(u16, InstanceId)>,
+    /// By index, then number. Two of one index while it is being moved.
+    instances: Vec<InstanceId>,
+}
+
+impl Row for HostView {
+    type Id = HostId;
+    fn id(&self) -> HostId {
+        self.host.id
+    }
+    fn number(id: HostId) -> u64 {
+        id.get()
+    }
+}
+
+impl Row for CacheEntry {
+    type Id = CacheId;
+    fn id(&self) -> CacheId {
+        self.cache.id
+    }
+    fn number(id: CacheId) -> u64 {
+        id.get()
+    }
+}
+
+impl Row for Instance {
+    type Id = InstanceId;
+    fn id(&self) -> InstanceId {
+        self.id
+    }
+    fn number(id: InstanceId) -> u64 {
+        id.get()
+    }
 }
 
 /// The fleet at one revision: the fold of its commits. Only [`State::apply`] changes it, and the indexes with it.
@@ -75,9 +111,9 @@ pub struct State {
     fleet: Option<FleetRecord>,
     clusters: BTreeMap<ClusterId, Cluster>,
     cluster_names: BTreeMap<ClusterName, ClusterId>,
-    hosts: HashMap<HostId, HostView>,
+    hosts: Table<HostView>,
     /// By name without case, since names that differ only there are refused.
-    host_names: BTreeMap<String, HostId>,
+    host_names: BTreeMap<HostName, HostId>,
     cluster_hosts: BTreeSet<(ClusterId, HostId)>,
     host_addresses: HashMap<IpAddr, HostId>,
     /// Hosts of status `Removed`, which are in none of the three above.
@@ -85,16 +121,17 @@ pub struct State {
     teams: BTreeMap<TeamId, Team>,
     team_names: BTreeMap<TeamName, TeamId>,
     quotas: BTreeMap<(ClusterId, TeamId), Quota>,
-    used: HashMap<(ClusterId, TeamId), Mib>,
-    totals: HashMap<ClusterId, Totals>,
-    caches: HashMap<CacheId, CacheEntry>,
+    used: IdMap<(ClusterId, TeamId), Mib>,
+    totals: IdMap<ClusterId, Totals>,
+    caches: Table<CacheEntry>,
     cache_names: BTreeMap<TeamId, BTreeMap<CacheName, CacheId>>,
-    cluster_caches: BTreeSet<(ClusterId, CacheId)>,
-    instances: HashMap<InstanceId, Instance>,
+    instances: Table<Instance>,
     plans: BTreeMap<PlanId, Plan>,
     requests: HashMap<(Principal, RequestId), Request>,
     requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
     index: Index,
+    racks: Shared<Rack>,
+    people: Shared<Principal>,
 }
 
 impl Default for State {
@@ -104,7 +141,7 @@ impl Default for State {
             fleet: None,
             clusters: BTreeMap::new(),
             cluster_names: BTreeMap::new(),
-            hosts: HashMap::new(),
+            hosts: Table::default(),
             host_names: BTreeMap::new(),
             cluster_hosts: BTreeSet::new(),
             host_addresses: HashMap::new(),
@@ -112,16 +149,17 @@ impl Default for State {
             teams: BTreeMap::new(),
             team_names: BTreeMap::new(),
             quotas: BTreeMap::new(),
-            used: HashMap::new(),
-            totals: HashMap::new(),
-            caches: HashMap::new(),
+            used: IdMap::default(),
+            totals: IdMap::default(),
+            caches: Table::default(),
             cache_names: BTreeMap::new(),
-            cluster_caches: BTreeSet::new(),
-            instances: HashMap::new(),
+            instances: Table::default(),
             plans: BTreeMap::new(),
             requests: HashMap::new(),
             requests_by_age: BTreeSet::new(),
             index: Index::default(),
+            racks: Shared::default(),
+            people: Shared::default(),
         }
     }
 }

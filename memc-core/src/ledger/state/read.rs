@@ -70,7 +70,7 @@ impl State {
 
     /// A host whose name is this one but for case.
     pub(in crate::ledger) fn host_like(&self, name: &HostName) -> Option<&HostView> {
-        self.hosts.get(self.host_names.get(&name.as_str().to_ascii_lowercase())?)
+        self.hosts.get(self.host_names.get(name.as_str().to_ascii_lowercase().as_str())?)
     }
 
     /// The host that has this address.
@@ -132,7 +132,7 @@ impl State {
     /// How many caches a cluster has.
     #[must_use]
     pub fn caches_in(&self, cluster: ClusterId) -> usize {
-        self.cluster_caches.range((cluster, CacheId::new(0))..).take_while(|(of, _)| *of == cluster).count()
+        self.totals.get(&cluster).map_or(0, |totals| totals.caches)
     }
 
     /// A cache.
@@ -153,7 +153,7 @@ impl State {
             .get(&cache)
             .into_iter()
             .flat_map(|entry| &entry.instances)
-            .filter_map(|(_, id)| self.instances.get(id))
+            .filter_map(|id| self.instances.get(id))
     }
 
     /// The instances of a cache that clients should use, by index, one for each: of a pair that is being moved the old
