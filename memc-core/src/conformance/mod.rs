@@ -30,7 +30,7 @@
 //! **A case whose means a fixture does not supply passes**, and prints "not tested": look for that once with
 //! `cargo test -- --nocapture`. Nothing here can tell whether a store really syncs: for that, [`Fixture::crash`] has to
 //! take away what it did not. Nor do the cases change the ledger's format, make commits that do not continue it, remove
-//! what is not there (but with [`Fixture::has_constraints`]), or damage what is stored: an author writes tests of those.
+//! what is not there (but with [`Fixture::has_constraints`]), or damage what is stored: authors write tests of those.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a case fails by panicking, as tests do
 
