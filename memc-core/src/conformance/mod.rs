@@ -1,6 +1,7 @@
 //! The cases that every [`Store`] must pass: plain functions, each its own named test.
 //!
-//! For authors of stores, behind the feature `conformance`. A backend says how to open a handle, and runs them all:
+//! For authors of stores, behind the feature `conformance`: put `memc-core` with it among the development dependencies,
+//! and `async-trait`. A backend says how to open a handle, and runs them all:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -24,8 +25,12 @@
 //! # }
 //! ```
 //!
-//! The cases write whatever they like into the ledger they are given. What a fixture does not supply is printed as
-//! "not tested". Cases may be added in any version.
+//! The cases write whatever they like into the ledger they are given. Cases may be added in any version.
+//!
+//! **A case whose means a fixture does not supply passes**, and prints "not tested": look for that once with
+//! `cargo test -- --nocapture`. Nothing here can tell whether a store really syncs: for that, [`Fixture::crash`] has to
+//! take away what it did not. Nor do the cases change the ledger's format, make commits that do not continue it, remove
+//! what is not there (but with [`Fixture::has_constraints`]), or damage what is stored: authors write tests of those.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a case fails by panicking, as tests do
 
@@ -65,14 +70,16 @@ pub trait Fixture: Send + Sync {
     /// shared with no other fixture.
     async fn open(&self) -> Arc<dyn Store>;
 
-    /// Whether the store keeps keys and references itself, as a second line behind the rules. Without them
-    /// [`constraints_are_a_second_line`] is not tested.
+    /// Whether the store keeps keys and references itself, as a second line behind the rules: one owner a port, unique
+    /// names, nothing that refers to what is not there. Without them [`constraints_are_a_second_line`] is not tested.
     fn has_constraints(&self) -> bool {
         false
     }
 
     /// Take away what is not durable and bring the store back: kill the server with no warning, or cut its power.
-    /// Handles that were opened before may be of no use afterwards. False if that is not supplied.
+    /// Handles that were opened before may be of no use afterwards: the cases open new ones. No turn is under way. For
+    /// a store without a server, leave behind at least what a process does that dies in the middle of a turn. False if
+    /// that is not supplied.
     async fn crash(&self) -> bool {
         false
     }
@@ -83,7 +90,8 @@ pub trait Fixture: Send + Sync {
     }
 
     /// Put the copy in place of the ledger, as a restore or a fail-over to a lagging replica does. Handles that were
-    /// opened before have to go on.
+    /// opened before have to go on, on the ledger as it is then: a store that keeps some of it in memory has to notice,
+    /// also when the ledger has grown to the same revision again. Called only after [`Fixture::back_up`] was true.
     async fn restore(&self) {}
 }
 

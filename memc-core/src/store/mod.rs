@@ -4,7 +4,17 @@
 //! to. A store has one hard thing to do, and it is small: see [`Store::turn`].
 //!
 //! To write one, implement [`Store`] with `#[async_trait]`, read [`MemoryStore`] as the reference, and run the cases of
-//! `memc_core::conformance` (feature `conformance`) on it: that module says how, in a few lines.
+//! `memc_core::conformance` (feature `conformance`) on it: that module says how, in a few lines. A durable one to copy
+//! from, on a plain file, is `examples/custom-store` in the repository.
+//!
+//! What a store keeps:
+//! - **Every commit**, exactly as [`Decide::decide`] made it: revision, ids and time are in it already, and a store
+//!   assigns nothing. [`Commit`], [`Record`] and [`Key`](crate::model::Key) come back from JSON as they went in, by
+//!   serde, so a store needs no columns of its own.
+//! - **The records they fold to**: [`Change::Put`](crate::ledger::Change::Put) replaces the record of the same
+//!   [`Record::key`], [`Change::Remove`](crate::ledger::Change::Remove) takes it away. Rules are no part of folding.
+//! - **The format**, beside them: a new ledger has [`FORMAT`](crate::ledger::FORMAT), and every [`Head`] says which it
+//!   is, since a newer version may have changed it.
 
 mod error;
 #[cfg(feature = "conformance")]
@@ -27,17 +37,19 @@ use crate::model::{Record, Revision, Timestamp};
 /// Where [`Store::load`] puts what it reads.
 pub trait Load: Send {
     /// Take some records. They come in the order of their [`Key`](crate::model::Key)'s kinds: the fleet, clusters,
-    /// hosts, teams, quotas, caches, instances, retired ports, requests.
+    /// hosts, teams, quotas, caches, instances, retired ports, plans, requests; within a kind in any order, and each
+    /// once. Pages are of any size and may hold several kinds; without records there need be none.
     ///
     /// # Errors
-    /// A sentence about what cannot be; the load ends with [`StoreError::corrupt`].
+    /// A sentence about what cannot be; the load ends with [`StoreError::corrupt`], and what was taken is thrown away.
     fn take(&mut self, records: Vec<Record>) -> Result<(), String>;
 }
 
 /// Decides inside a turn. Called under the ledger's lock: synchronous, microseconds.
 pub trait Decide: Send {
     /// Fold the commits that were missed, and answer with the commits to append after them; none to leave the ledger
-    /// as it is.
+    /// as it is. The missed ones are all of those after the turn's `at`, oldest first; the answer's are complete and
+    /// continue the last of them.
     ///
     /// A store may call it again within the same turn, with the commits missed since the last call (a store that
     /// learns only from a failed append that it was behind); then only the last answer counts.
@@ -76,18 +88,23 @@ pub const MOST_MISSED: usize = 256;
 /// compiler asks for.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
-    /// The ledger's end, as of some moment after this was called.
+    /// The ledger's end, as of some moment after this was called; [`Head::EMPTY`] for a new ledger. Also of another
+    /// format: that is how programs find out.
     async fn head(&self) -> Result<Head, StoreError>;
 
     /// Hand over every record as of one moment between call and return, in pages, and say which moment.
+    ///
+    /// Of a ledger of another format, hand over nothing and answer with its head: an error would hide from the program
+    /// that opens it what is to be done.
     async fn load(&self, into: &mut dyn Load) -> Result<Head, StoreError>;
 
-    /// The commits after a revision, oldest first, at most `limit` of them. A store with bounded history may begin
-    /// later than asked: the reader sees that [`Commit::previous`] does not fit and loads anew.
+    /// The commits after a revision, oldest first, at most `limit` of them; none after the last. A store with bounded
+    /// history may begin later than asked: the reader sees that [`Commit::previous`] does not fit and loads anew.
     async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError>;
 
-    /// The commits before a revision, newest first, at most `limit` of them; of one
-    /// [`target`](crate::ledger::Action::target) where one is given. For people who read the history.
+    /// The commits before a revision, that one not among them, newest first, at most `limit` of them; of exactly one
+    /// [`target`](crate::ledger::Action::target) where one is given. Any revision may be asked for: the largest is how
+    /// one begins at the end. For people who read the history.
     async fn history(
         &self,
         target: Option<&str>,
@@ -103,14 +120,30 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// head.
     ///
     /// Missed commits are handed over only once they are durable: they may be folded for good whatever becomes of the
-    /// turn. `now` is the store's clock, and not before the last commit's time.
+    /// turn. Whoever appended them may have died between writing and syncing: a store that syncs files itself does it
+    /// again before it hands them over. `now` is the store's clock, and not before the last commit's time.
+    ///
+    /// The future may be dropped at any await. The turn is then all there or not at all, its lock is given back, and
+    /// the handle goes on. `by` does not outlive the call, so it cannot be moved to another thread: a store whose
+    /// waiting and writing block does each of them in a `spawn_blocking` that owns the lock, and decides in between.
     ///
     /// # Errors
-    /// Nothing was appended, except for [`TurnError::Unknown`], after which it may or may not have been.
-    /// [`TurnError::Format`] comes before [`TurnError::Behind`]: commits of another format are not read. Commits that
-    /// do not continue the ledger's end, go back in time, or remove what is not there are a [`TurnError::Conflict`].
+    /// Nothing was appended, except for [`TurnError::Unknown`], after which it may or may not have been. The first that
+    /// applies, before anything is decided:
+    /// 1. [`TurnError::Format`]: commits of another format are not read.
+    /// 2. [`TurnError::Diverged`]: `at` is past the ledger's end, or the ledger has another commit of its revision (at
+    ///    revision 0: `at` has an id). With the end as it was found.
+    /// 3. [`TurnError::Behind`]: more than [`MOST_MISSED`] commits come after `at`; exactly so many are handed over.
+    ///    A store that no longer has the commit of so old an `at` need not look for it: the caller compares what it
+    ///    reads next.
+    ///
+    /// After it, commits that do not continue the ledger's end, go back in time, or remove what is not there are a
+    /// [`TurnError::Conflict`]; that includes what an earlier commit of the same answer removed. Broader constraints
+    /// (one name twice, a reference to nothing) are a store's own choice.
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError>;
 
-    /// What stands against trusting this store's server with what it acknowledges.
+    /// What stands against trusting this store's server with what it acknowledges; empty if nothing does. Asked when a
+    /// fleet is opened, which a [`Severity::Refuse`] prevents unless its options accept risks, and from time to time
+    /// afterwards.
     async fn check(&self) -> Result<Vec<Finding>, StoreError>;
 }
