@@ -15,7 +15,7 @@ pub(crate) fn cache_name(number: u64) -> String {
 }
 
 /// The number in a name that one of the two above has made.
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     name.get(1..)?.parse().ok()
 }
 
@@ -47,6 +47,7 @@ fn view_flaw(host: &Host, state: &State, view: &HostView) -> Option<&'static str
     let status = match host.status {
         Status::Active => HostStatus::Active,
         Status::Cordoned => HostStatus::Cordoned,
+        Status::Draining => HostStatus::Draining,
         Status::Lost => HostStatus::Lost,
     };
     if view.host.status != status || view.host.memory.get() != host.memory {
@@ -87,6 +88,7 @@ fn runs(state: &State, view: &HostView, it: &Process) -> bool {
     let cache = state.cache(instance.cache).and_then(|cache| number(cache.name.as_str()));
     cache == Some(it.cache)
         && (instance.index, instance.phase) == (it.index, phase)
+        && instance.moved_to.is_some() == it.moving
         && (instance.memory.get(), instance.booked.get()) == (it.memory, it.booked)
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn rebuilt(state: &State) -> Result<State, Inconsistent> {
     records.extend(state.clusters().cloned().map(Record::Cluster));
     records.extend(state.hosts().map(|view| Record::Host(view.host.clone())));
     records.extend(state.teams().cloned().map(Record::Team));
+    records.extend(state.plans().cloned().map(Record::Plan));
     records.extend(state.quotas().cloned().map(Record::Quota));
     records.extend(state.caches().cloned().map(Record::Cache));
     // In the order of their numbers, so that a run does the same every time.

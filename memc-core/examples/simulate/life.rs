@@ -63,7 +63,7 @@ struct Moment {
 
 pub(crate) struct Life {
     arguments: Arguments,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     pub(crate) second: Second,
     teams: Vec<String>,
     random: Random,
@@ -422,7 +422,7 @@ impl Life {
         Ok(())
     }
 
-    fn confirm(&mut self, instance: &Instance, seen: Seen) -> Result<(), Inconsistent> {
+    pub(crate) fn confirm(&mut self, instance: &Instance, seen: Seen) -> Result<(), Inconsistent> {
         let (instance, revision) = (instance.id, instance.revision);
         self.must(Command::Confirm { instance, revision, seen })
     }
@@ -473,7 +473,7 @@ impl Life {
         self.replace_missing()
     }
 
-    fn submit(&mut self, command: Command) -> Result<Result<Decision, Refusal>, Inconsistent> {
+    pub(crate) fn submit(&mut self, command: Command) -> Result<Result<Decision, Refusal>, Inconsistent> {
         self.tally.operations += 1;
         self.ledger.attempt(command)
     }
@@ -515,7 +515,7 @@ impl Life {
         self.arguments.hosts <= FULL_RULE_ALWAYS || self.tally.operations.is_multiple_of(FULL_RULE_EVERY)
     }
 
-    fn violation(&mut self, rule: &str) {
+    pub(crate) fn violation(&mut self, rule: &str) {
         self.tally.violations += 1;
         self.tell(rule);
     }

@@ -25,6 +25,7 @@ impl Rules {
 pub(crate) enum Status {
     Active,
     Cordoned,
+    Draining,
     Lost,
 }
 
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) booked: u64,
     pub(crate) releasing: bool,
     pub(crate) shrinking: bool,
+    /// A copy takes its place: it counts against no quota.
+    pub(crate) moving: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -102,6 +105,11 @@ impl Host {
         self.processes.iter().map(|it| it.booked).sum()
     }
 
+    /// The process of a cache; it has one at most.
+    pub(crate) fn of(&mut self, cache: u64) -> Option<&mut Process> {
+        self.processes.iter_mut().find(|it| it.cache == cache)
+    }
+
     /// What new instances may fill it up to.
     pub(crate) fn open(&self, rules: &Rules) -> u64 {
         self.memory - (self.memory * rules.headroom_percent).div_ceil(100)
@@ -131,8 +139,15 @@ impl Second {
     }
 
     pub(crate) fn used(&self, team: usize) -> u64 {
-        let own = self.caches.values().filter(|cache| cache.team == team);
-        own.map(|cache| cache.memory * cache.on.len() as u64).sum()
+        let own = self.caches.iter().filter(|(_, cache)| cache.team == team);
+        let moving = |number: u64, at: usize| {
+            self.hosts[at].processes.iter().any(|it| it.cache == number && it.moving)
+        };
+        own.map(|(number, cache)| {
+            let counted = cache.on.iter().filter(|at| !moving(*number, **at)).count();
+            cache.memory * counted as u64
+        })
+        .sum()
     }
 
     pub(crate) fn booked(&self) -> u64 {
@@ -253,7 +268,8 @@ impl Second {
             cache.on.push(at);
             self.hosts[at].retired.remove(&port);
             let (releasing, shrinking) = (false, false);
-            let process = Process { cache: number, index, port, memory, booked, releasing, shrinking };
+            let process =
+                Process { cache: number, index, port, memory, booked, releasing, shrinking, moving: false };
             self.hosts[at].processes.push(process);
         }
     }
@@ -331,6 +347,52 @@ impl Second {
             }
         }
         Err("not_found")
+    }
+
+    /// A copy of what a cache has on one host begins on another. The rule that this breaks, if it does.
+    pub(crate) fn copy(&mut self, number: u64, from: usize, to: usize, now: u64) -> Option<&'static str> {
+        let rack = self.hosts[to].rack;
+        let cache = self.caches.get(&number)?;
+        let (memory, booked) = (cache.memory, self.rules.booking(cache.memory));
+        let there = cache.on.iter().filter(|at| **at != from && self.hosts[**at].rack == rack).count();
+        let crowded = self.hosts[from].rack != rack
+            && cache.most_per_rack.is_some_and(|most| there >= usize::from(most));
+        let host = &self.hosts[to];
+        let Some(port) = host.port(&self.rules, now) else {
+            return Some("ports");
+        };
+        let flaw = if host.status != Status::Active {
+            Some("closed_host")
+        } else if host.booked() + booked > host.open(&self.rules) {
+            Some("headroom")
+        } else if host.processes.iter().any(|it| it.cache == number) {
+            Some("one_per_host")
+        } else if crowded {
+            Some("racks")
+        } else {
+            None
+        };
+        let old = self.hosts[from].of(number)?;
+        old.moving = true;
+        let (index, releasing, shrinking, moving) = (old.index, false, false, false);
+        self.hosts[to].retired.remove(&port);
+        let process = Process { cache: number, index, port, memory, booked, releasing, shrinking, moving };
+        self.hosts[to].processes.push(process);
+        self.caches.get_mut(&number)?.on.push(to);
+        flaw
+    }
+
+    /// What a cache has on a host was seen to have stopped.
+    pub(crate) fn moved_away(&mut self, number: u64, from: usize, now: u64) {
+        if let Some(place) = self.hosts[from].processes.iter().position(|it| it.cache == number) {
+            self.end(from, place, now + self.rules.cool_down_millis);
+        }
+    }
+
+    pub(crate) fn drain(&mut self, at: usize) {
+        if self.hosts[at].status != Status::Lost {
+            self.hosts[at].status = Status::Draining;
+        }
     }
 
     pub(crate) fn cordon(&mut self, at: usize) {
