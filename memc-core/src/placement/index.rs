@@ -1,12 +1,9 @@
 //! Hosts in the order in which they are filled.
 
-mod slots;
-
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::iter::Peekable;
 
-use self::slots::Slots;
 use crate::model::{ClusterId, FillOrder, HostId, IdMap, Mib, Rack, Timestamp};
 
 /// A host that takes new instances, as placement sees it.
@@ -104,7 +101,7 @@ pub struct Offer {
 #[derive(Debug, Default, Clone)]
 struct Hosts {
     /// Those that have a port to issue.
-    all: Slots,
+    all: BTreeSet<Slot>,
     /// By number. Numbers, so that a change compares no names; one whose rack has no hosts any more is used again.
     racks: Vec<RackHosts>,
     numbers: HashMap<Option<Rack>, u32>,
@@ -118,7 +115,7 @@ struct RackHosts {
     name: Option<Rack>,
     /// All its hosts, with or without a port to issue.
     hosts: u32,
-    slots: Slots,
+    slots: BTreeSet<Slot>,
 }
 
 /// The hosts that take new instances, by cluster, rack and free memory.
@@ -196,8 +193,10 @@ impl Index {
                 if old != new
                     && let Some(hosts) = self.clusters.get_mut(&after.cluster)
                 {
-                    hosts.all.replace(old, new);
-                    hosts.racks[after.rack as usize].slots.replace(old, new);
+                    for slots in [&mut hosts.all, &mut hosts.racks[after.rack as usize].slots] {
+                        slots.remove(&old);
+                        slots.insert(new);
+                    }
                 }
             }
             (false, true) => {
@@ -247,9 +246,9 @@ impl Index {
     fn lay_down(&mut self, host: HostId, entry: &Entry) {
         if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
             let slot = Slot::new(entry, host);
-            hosts.all.remove(slot);
+            hosts.all.remove(&slot);
             let slots = &mut hosts.racks[entry.rack as usize].slots;
-            slots.remove(slot);
+            slots.remove(&slot);
             hosts.awake -= usize::from(slots.is_empty());
         }
     }
@@ -302,7 +301,7 @@ impl Index {
             .map(|(host, entry)| (Slot::new(entry, host), entry.rack))
             .collect();
         woken.sort_unstable();
-        let some = hosts.all.first().or(woken.first().map(|(slot, _)| *slot));
+        let some = hosts.all.first().or(woken.first().map(|(slot, _)| slot));
         let Some(order) = some.and_then(|slot| self.sites.get(&slot.host())).map(|entry| entry.order) else {
             return Placement::default();
         };
@@ -386,7 +385,7 @@ impl Search<'_> {
         // by one is cheaper.
         let mut patience = self.hosts.awake;
         let mut fresh = self.hosts.awake - held.iter().filter(|(rack, _)| self.has_hosts(*rack)).count();
-        let all = self.hosts.all.range(self.range.clone());
+        let all = self.hosts.all.range(self.range.clone()).copied();
         for slot in merge(all, self.woken.iter().map(|(slot, _)| *slot)) {
             if found.hosts.len() == self.request.count || (fresh == 0 && self.woken.is_empty()) {
                 return;
@@ -463,7 +462,7 @@ impl Search<'_> {
 
     /// The hosts of one rack that have room.
     fn on(&self, rack: u32) -> impl Iterator<Item = Slot> + '_ {
-        let slots = self.hosts.racks[rack as usize].slots.range(self.range.clone());
+        let slots = self.hosts.racks[rack as usize].slots.range(self.range.clone()).copied();
         merge(slots, self.woken.iter().filter(move |(_, other)| *other == rack).map(|(slot, _)| *slot))
     }
 }

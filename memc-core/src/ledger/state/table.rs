@@ -12,7 +12,7 @@ const PAGE: usize = 1024;
 const NONE: u32 = u32::MAX;
 
 /// A hash table whose rows lie side by side in pages, under a list of their positions (open addressing with linear
-/// probing): 4 to 11 bytes a row beside the row itself, where a `HashMap` takes a row's size again for empty buckets,
+/// probing): 5 to 11 bytes a row beside the row itself, where a `HashMap` takes a row's size again for empty buckets,
 /// and once more of everything while it grows. In no order.
 ///
 /// The numbers are the fleet's own, so nobody can choose them so that they collide; the hash is a multiplication
