@@ -1,0 +1,144 @@
+//! What must hold of a fleet's records, worked out from the records alone: a second implementation of the invariants,
+//! with nothing of the first one's indexes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memc_core::ledger::{Change, Commit, Head};
+use memc_core::model::{HostId, InstanceId, Key, Port, Record};
+
+pub(crate) type Records = BTreeMap<Key, Record>;
+
+/// The fold of commits, record by record.
+#[derive(Debug)]
+pub(crate) struct Folded {
+    pub(crate) records: Records,
+    pub(crate) head: Head,
+}
+
+impl Folded {
+    pub(crate) fn new() -> Self {
+        Folded { records: Records::new(), head: Head::EMPTY }
+    }
+
+    /// Fold the next commit; what is wrong with it.
+    pub(crate) fn fold(&mut self, commit: &Commit) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let revision = commit.revision;
+        if revision != self.head.revision.next() {
+            wrong.push(format!("revision {revision} follows {}", self.head.revision));
+        }
+        if commit.previous != self.head.id {
+            wrong.push(format!("commit {revision} does not name the one before"));
+        }
+        if commit.at < self.head.at {
+            wrong.push(format!("time goes back at {revision}"));
+        }
+        for change in &commit.changes {
+            match change {
+                Change::Put(record) => {
+                    if let Record::Instance(new) = record {
+                        wrong.extend(self.wrong_place(commit, new.host, new.port, new.id));
+                    }
+                    self.records.insert(record.key(), record.clone());
+                }
+                Change::Remove(key) => {
+                    // A port that is issued again is no longer retired: when that is allowed is seen here.
+                    if let Some(Record::RetiredPort(retired)) = self.records.remove(key)
+                        && retired.reusable_at > commit.at
+                    {
+                        wrong.push(format!(
+                            "port {} of host {} was issued again at {revision} while it cooled down",
+                            retired.port, retired.host
+                        ));
+                    }
+                }
+            }
+        }
+        self.head = commit.head();
+        wrong
+    }
+
+    fn wrong_place(&self, commit: &Commit, host: HostId, port: Port, id: InstanceId) -> Option<String> {
+        let revision = commit.revision;
+        match self.records.get(&Key::Instance { id }) {
+            Some(Record::Instance(before)) if (before.host, before.port) != (host, port) => {
+                Some(format!("instance {id} has another place since {revision}"))
+            }
+            Some(_) => None,
+            None => match self.records.get(&Key::RetiredPort { host, port }) {
+                Some(_) => Some(format!("port {port} of host {host} is retired and in use since {revision}")),
+                None => None,
+            },
+        }
+    }
+}
+
+/// What is wrong with these records.
+pub(crate) fn flaws(records: &Records) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut owners = BTreeMap::new();
+    let mut booked: BTreeMap<HostId, u64> = BTreeMap::new();
+    let mut used = BTreeMap::new();
+    let mut together = BTreeSet::new();
+    let mut counts = BTreeMap::new();
+    for record in records.values() {
+        let Record::Instance(it) = record else {
+            continue;
+        };
+        if let Some(other) = owners.insert((it.host, it.port), it.id) {
+            wrong.push(format!("port {} of host {} has the owners {other} and {}", it.port, it.host, it.id));
+        }
+        if records.contains_key(&Key::RetiredPort { host: it.host, port: it.port }) {
+            wrong.push(format!("port {} of host {} is retired and in use", it.port, it.host));
+        }
+        *booked.entry(it.host).or_default() += it.booked.get();
+        if !together.insert((it.cache, it.host)) {
+            wrong.push(format!("host {} has two instances of cache {}", it.host, it.cache));
+        }
+        *counts.entry(it.cache).or_insert(0_u16) += 1;
+        let Some(Record::Cache(cache)) = records.get(&Key::Cache { id: it.cache }) else {
+            wrong.push(format!("instance {} is of no cache", it.id));
+            continue;
+        };
+        *used.entry((cache.cluster, cache.team)).or_insert(0) += it.memory.get();
+        match records.get(&Key::Host { id: it.host }) {
+            Some(Record::Host(host)) if host.cluster == cache.cluster => {
+                let ports = match records.get(&Key::Cluster { id: host.cluster }) {
+                    Some(Record::Cluster(cluster)) => Some(cluster.ports),
+                    _ => None,
+                };
+                if !ports.is_some_and(|ports| (ports.first..=ports.last).contains(&it.port)) {
+                    wrong.push(format!("port {} of instance {} is not of its cluster", it.port, it.id));
+                }
+            }
+            _ => wrong.push(format!("instance {} is on a host that is not of its cluster", it.id)),
+        }
+    }
+    for (key, record) in records {
+        match (key, record) {
+            (Key::Host { id }, Record::Host(host)) => {
+                let booked = booked.get(id).copied().unwrap_or_default();
+                if booked > host.memory.get() {
+                    wrong.push(format!("host {id} has {} MiB, booked are {booked}", host.memory.get()));
+                }
+            }
+            (Key::Cache { id }, Record::Cache(cache)) => {
+                let count = counts.get(id).copied().unwrap_or_default();
+                if !cache.releasing && count != cache.instances {
+                    wrong.push(format!("cache {id} has {count} instances of {}", cache.instances));
+                }
+            }
+            _ => {}
+        }
+    }
+    for ((cluster, team), used) in used {
+        let quota = match records.get(&Key::Quota { cluster, team }) {
+            Some(Record::Quota(quota)) => quota.memory.get(),
+            _ => 0,
+        };
+        if used > quota {
+            wrong.push(format!("team {team} uses {used} MiB of {quota} in cluster {cluster}"));
+        }
+    }
+    wrong
+}
