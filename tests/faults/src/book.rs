@@ -233,3 +233,104 @@ impl Book {
         self.faults.violations.push(what);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use memc_core::model::{RequestId, Revision};
+    use memc_core::store::{MemoryStore, Store};
+
+    use super::*;
+    use crate::world;
+
+    fn asked(number: u64) -> Line {
+        let ask = Ask::Allocate { team: "shop".into(), name: format!("c{number}"), memory: 8, instances: 2 };
+        Line::Asked { actor: "user:w0c0".into(), request: format!("n{number}"), ask }
+    }
+
+    fn got(number: u64, outcome: Outcome) -> Line {
+        Line::Got { actor: "user:w0c0".into(), request: format!("n{number}"), outcome }
+    }
+
+    /// Two requests of the ledger that follows, and a third that it does not have.
+    async fn ledger() -> Vec<Commit> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        world::found_on(store.clone(), false).await;
+        world::fill(store.clone(), 2).await;
+        store.commits(Revision::new(0), 1000).await.unwrap()
+    }
+
+    fn audited(lines: Vec<Line>, commits: &[Commit]) -> [usize; 3] {
+        let mut book = Book::default();
+        lines.into_iter().for_each(|line| book.read(line));
+        commits.iter().for_each(|commit| book.commit(commit));
+        book.close();
+        eprintln!("{:?}", book.faults);
+        [book.faults.lost.len(), book.faults.doubled.len(), book.faults.violations.len()]
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_found() {
+        let commits = ledger().await;
+        let end = commits.len() as u64;
+        let first = || vec![asked(0), got(0, Outcome::Acknowledged(end - 1))];
+        let with = |more: Vec<Line>| [first(), more].concat();
+        let second = |outcome: Outcome| with(vec![asked(1), got(1, outcome)]);
+
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits), [0, 0, 0]);
+        assert_eq!(audited(second(Outcome::CutOff), &commits), [0, 0, 0]);
+        assert_eq!(audited(second(Outcome::CutOff), &commits[..commits.len() - 1]), [0, 0, 0]);
+
+        // Acknowledged and not there, or elsewhere.
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits[..commits.len() - 1]), [1, 0, 0]);
+        assert_eq!(audited(second(Outcome::Acknowledged(end + 7)), &commits), [1, 0, 0]);
+        // There, though refused, or though nothing was changed; the order of two tries does not matter.
+        assert_eq!(audited(second(Outcome::Refused("no_room".into())), &commits), [0, 0, 1]);
+        assert_eq!(audited(second(Outcome::Unavailable), &commits), [0, 0, 1]);
+        let unclear = with(vec![asked(1), got(1, Outcome::CutOff), asked(1), got(1, Outcome::Unavailable)]);
+        assert_eq!(audited(unclear, &commits), [0, 0, 0]);
+        // There, and never asked.
+        assert_eq!(audited(first(), &commits), [0, 0, 1]);
+        // Done twice.
+        let mut twice = commits.clone();
+        twice.push(commits[commits.len() - 1].clone());
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &twice), [0, 1, 0]);
+        // Something else was done than was asked.
+        let mut other = commits.clone();
+        other[commits.len() - 1].request = Some(RequestId::new("n0").unwrap());
+        other[commits.len() - 2].request = Some(RequestId::new("n1").unwrap());
+        assert_eq!(audited(second(Outcome::CutOff), &other)[2], 3, "both targets, and the order");
+        // Asked after a later one had been acknowledged.
+        let late = vec![asked(1), got(1, Outcome::Acknowledged(end)), asked(0), got(0, Outcome::CutOff)];
+        assert_eq!(audited(late, &commits), [0, 0, 1]);
+        // Two receipts for one request.
+        let again = with(vec![
+            asked(1),
+            got(1, Outcome::Acknowledged(end + 1)),
+            asked(1),
+            got(1, Outcome::Acknowledged(end)),
+        ]);
+        assert_eq!(audited(again, &commits), [0, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn writing_on_a_server_known_to_be_unsafe_is_found() {
+        let commits = ledger().await;
+        let end = commits.len() as u64;
+        let lines = |mark: Line| {
+            vec![
+                asked(0),
+                mark,
+                got(0, Outcome::Acknowledged(end - 1)),
+                asked(9),
+                got(9, Outcome::Stopped),
+                asked(1),
+                got(1, Outcome::Acknowledged(end)),
+            ]
+        };
+        assert_eq!(audited(lines(Line::Unsafe { at_once: false }), &commits), [0, 0, 1]);
+        assert_eq!(audited(lines(Line::Unsafe { at_once: true }), &commits), [0, 0, 1]);
+        assert_eq!(audited(lines(Line::Safe), &commits), [0, 0, 0]);
+    }
+}

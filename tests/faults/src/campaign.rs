@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Run on settings that lose what was acknowledged, and write nevertheless: the check has to find it.
     #[arg(long)]
     lossy: bool,
+    /// Let unsafe settings be such that `kill -9` is enough to lose something.
+    #[arg(long)]
+    harsh: bool,
     /// Where to leave the journal; otherwise it goes.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -185,7 +188,7 @@ impl<'a> Campaign<'a> {
     fn start(arguments: &'a Arguments, runtime: &Runtime) -> Self {
         let directory = tempfile::Builder::new().prefix("memc-faults-").tempdir().expect("a directory");
         let kind = arguments.store;
-        let settings = if arguments.lossy { kind.unsafe_settings() } else { &[] };
+        let settings = if arguments.lossy { kind.lossy_settings() } else { &[] };
         let server = target::start(kind, settings);
         let proxy = server.as_ref().map(|server| runtime.block_on(Proxy::start(server.port())));
         let direct = target::url(kind, server.as_ref(), None, &directory);
@@ -320,8 +323,9 @@ impl<'a> Campaign<'a> {
 
     fn unsafe_setting(&mut self) -> Result<(), String> {
         let journal = Journal::open(&self.journal);
-        let (settings, at_once) =
-            (self.arguments.store.unsafe_settings(), self.arguments.store.looks_at_once());
+        let Arguments { store, harsh, .. } = *self.arguments;
+        let settings = if harsh { store.lossy_settings() } else { store.unsafe_settings() };
+        let at_once = store.looks_at_once();
         self.counter.read();
         self.counter.stopped.clear();
         self.server().restart_with(settings);

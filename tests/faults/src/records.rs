@@ -142,3 +142,87 @@ pub(crate) fn flaws(records: &Records) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use memc_core::store::{MemoryStore, Store};
+
+    use super::*;
+    use crate::world;
+
+    /// The records of a fleet with caches, all right.
+    async fn sound() -> Records {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        world::found_on(store.clone(), false).await;
+        world::fill(store.clone(), 20).await;
+        let mut folded = Folded::new();
+        for commit in store.commits(folded.head.revision, 10_000).await.unwrap() {
+            assert_eq!(folded.fold(&commit), [""; 0]);
+        }
+        folded.records
+    }
+
+    fn change(records: &mut Records, change: impl FnOnce(&mut memc_core::model::Instance)) {
+        let instance = records.values_mut().find_map(|record| match record {
+            Record::Instance(it) => Some(it),
+            _ => None,
+        });
+        change(instance.unwrap());
+    }
+
+    fn last(records: &Records) -> memc_core::model::Instance {
+        let mut instances = records.values().filter_map(|record| match record {
+            Record::Instance(it) => Some(it.clone()),
+            _ => None,
+        });
+        instances.next_back().unwrap()
+    }
+
+    fn says(records: &Records, what: &str) {
+        let flaws = flaws(records);
+        assert!(flaws.iter().any(|it| it.contains(what)), "{what}: {flaws:?}");
+    }
+
+    #[tokio::test]
+    async fn each_flaw_is_found() {
+        let sound = sound().await;
+        assert_eq!(flaws(&sound), [""; 0]);
+        let other = last(&sound);
+
+        let mut bad = sound.clone();
+        change(&mut bad, |it| (it.host, it.port) = (other.host, other.port));
+        says(&bad, "has the owners");
+
+        let mut bad = sound.clone();
+        change(&mut bad, |it| (it.host, it.cache) = (other.host, other.cache));
+        says(&bad, "has two instances");
+
+        let mut bad = sound.clone();
+        change(&mut bad, |it| it.booked = memc_core::model::Mib::new(1 << 20).unwrap());
+        says(&bad, "booked are");
+
+        let mut bad = sound.clone();
+        change(&mut bad, |it| it.memory = memc_core::model::Mib::new(1 << 20).unwrap());
+        says(&bad, "MiB of 2200");
+
+        let mut bad = sound.clone();
+        change(&mut bad, |it| it.port = Port::new(2000).unwrap());
+        says(&bad, "not of its cluster");
+
+        let mut bad = sound.clone();
+        bad.remove(&Key::Instance { id: other.id });
+        says(&bad, "instances of");
+    }
+
+    #[tokio::test]
+    async fn a_gap_and_a_foreign_history_are_found() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        world::found_on(store.clone(), false).await;
+        let commits = store.commits(Head::EMPTY.revision, 10).await.unwrap();
+        let mut folded = Folded::new();
+        assert_eq!(folded.fold(&commits[0]), [""; 0]);
+        assert_eq!(folded.fold(&commits[2]).len(), 2, "a gap, and another one before");
+    }
+}

@@ -27,13 +27,22 @@ impl Kind {
         self == Kind::Redis
     }
 
-    /// Settings with which a server could lose what it acknowledges, and that can be taken back.
+    /// A setting with which the server could lose what it acknowledges, in a power cut.
     pub(crate) fn unsafe_settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Kind::Sqlite => &[],
             Kind::Postgres => &[("fsync", "off")],
-            Kind::Mariadb => &[("innodb_flush_log_at_trx_commit", "0")],
+            Kind::Mariadb => &[("innodb_flush_log_at_trx_commit", "2")],
             Kind::Redis => &[("appendfsync", "everysec")],
+        }
+    }
+
+    /// A setting with which the server loses what it acknowledged already when it is killed. The other two pass
+    /// everything on to the kernel before they acknowledge, whatever is set.
+    pub(crate) fn lossy_settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Kind::Mariadb => &[("innodb_flush_log_at_trx_commit", "0")],
+            other => other.unsafe_settings(),
         }
     }
 }

@@ -30,7 +30,10 @@ pub(crate) async fn connect(url: &str) -> Result<Arc<dyn Store>, String> {
 
 /// Found the fleet, with its cluster, hosts, teams and quotas.
 pub(crate) async fn found(url: &str, accept_risks: bool) {
-    let store = connect(url).await.expect("connect");
+    found_on(connect(url).await.expect("connect"), accept_risks).await;
+}
+
+pub(crate) async fn found_on(store: Arc<dyn Store>, accept_risks: bool) {
     let options = Options { accept_risks, ..Options::default() };
     let fleet = Fleet::open(store, options).await.expect("open");
     let name = ClusterName::new(CLUSTER).expect("a name");
@@ -60,5 +63,24 @@ pub(crate) async fn found(url: &str, accept_risks: bool) {
     for command in commands {
         let actor = Principal::new("user:founder").expect("a name");
         fleet.submit(Order { actor, request: None, command }).await.expect("the fleet can be set up");
+    }
+}
+
+/// Allocate caches, each under a request id of its own, `n0`, `n1`, ….
+#[cfg(test)]
+pub(crate) async fn fill(store: Arc<dyn Store>, count: u64) {
+    use crate::ask::Ask;
+    use memc_core::model::RequestId;
+
+    let fleet = Fleet::open(store, Options::default()).await.unwrap();
+    for number in 0..count {
+        let team = TEAMS[0].to_owned();
+        let ask = Ask::Allocate { team, name: format!("c{number}"), memory: 8, instances: 2 };
+        let order = Order {
+            actor: Principal::new("user:w0c0").unwrap(),
+            request: Some(RequestId::new(&format!("n{number}")).unwrap()),
+            command: ask.command(),
+        };
+        fleet.submit(order).await.unwrap();
     }
 }
