@@ -161,8 +161,8 @@ impl Book {
                 } else {
                     answers.unavailable += 1;
                 }
-                // Nothing has changed by this time; by an earlier one of unknown outcome something may have.
-                if !entry.undecided {
+                // Nothing has changed by this time; by an earlier one it may have.
+                if !entry.undecided && entry.acknowledged.is_none() {
                     entry.may_be_done = false;
                 }
             }
@@ -290,6 +290,8 @@ mod tests {
         assert_eq!(audited(second(Outcome::Unavailable), &commits), [0, 0, 1]);
         let unclear = with(vec![asked(1), got(1, Outcome::CutOff), asked(1), got(1, Outcome::Unavailable)]);
         assert_eq!(audited(unclear, &commits), [0, 0, 0]);
+        let repeated = with(vec![asked(0), got(0, Outcome::Unavailable), asked(1), got(1, Outcome::Unknown)]);
+        assert_eq!(audited(repeated, &commits), [0, 0, 0]);
         // There, and never asked.
         assert_eq!(audited(first(), &commits), [0, 0, 1]);
         // Done twice.

@@ -65,10 +65,10 @@ impl Folded {
                 Some(format!("instance {id} has another place since {revision}"))
             }
             Some(_) => None,
-            None => match self.records.get(&Key::RetiredPort { host, port }) {
-                Some(_) => Some(format!("port {port} of host {host} is retired and in use since {revision}")),
-                None => None,
-            },
+            None => {
+                let retired = self.records.contains_key(&Key::RetiredPort { host, port });
+                retired.then(|| format!("port {port} of host {host} is retired and in use since {revision}"))
+            }
         }
     }
 }
