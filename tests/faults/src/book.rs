@@ -1,0 +1,338 @@
+//! What clients were told, request by request, and whether a ledger agrees.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use memc_core::ledger::Commit;
+
+use crate::ask::Ask;
+use crate::journal::{Line, Outcome, process_of};
+
+/// One request id of one actor, over all times it was asked.
+#[derive(Debug)]
+struct Request {
+    ask: Ask,
+    /// What was acknowledged to anyone before the first time this was asked that may have had an effect.
+    after: u64,
+    /// Asked, and neither failed nor refused since: it may have been carried out.
+    may_be_done: bool,
+    /// Of at least one time nobody knows the outcome.
+    undecided: bool,
+    acknowledged: Option<u64>,
+    refused: bool,
+    /// Where the ledger has it.
+    found: Option<u64>,
+}
+
+/// How many answers of each kind.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) asked: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+    pub(crate) unavailable: u64,
+    pub(crate) stopped: u64,
+    pub(crate) unknown: u64,
+    pub(crate) cut_off: u64,
+    pub(crate) unanswered: u64,
+}
+
+/// What is wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Acknowledged, and not in the ledger.
+    pub(crate) lost: Vec<String>,
+    /// In the ledger twice.
+    pub(crate) doubled: Vec<String>,
+    /// Anything else.
+    pub(crate) violations: Vec<String>,
+}
+
+/// Who noticed that the server is unsafe.
+#[derive(Debug)]
+enum Noticed {
+    /// Everyone, when connecting.
+    All,
+    /// These processes, when looking.
+    These(BTreeSet<String>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    requests: HashMap<(String, String), Request>,
+    pub(crate) answers: Answers,
+    pub(crate) faults: Faults,
+    /// The highest revision that anyone was told so far.
+    highest: u64,
+    /// Who noticed an unsafe setting; `None` while settings are safe.
+    noticed: Option<Noticed>,
+    /// What processes asked while they should not write.
+    void: BTreeSet<(String, String)>,
+    /// Actors with a question whose answer is still out.
+    waiting: BTreeMap<String, String>,
+}
+
+impl Book {
+    /// Read the journal's next line.
+    pub(crate) fn read(&mut self, line: Line) {
+        match line {
+            Line::Asked { actor, request, ask } => self.asked(actor, request, ask),
+            Line::Got { actor, request, outcome } => self.got(actor, request, outcome),
+            Line::Unsafe { at_once: true } => self.noticed = Some(Noticed::All),
+            Line::Unsafe { at_once: false } => self.noticed = Some(Noticed::These(BTreeSet::new())),
+            Line::Safe => {
+                self.noticed = None;
+                self.void.clear();
+            }
+        }
+    }
+
+    fn asked(&mut self, actor: String, request: String, ask: Ask) {
+        self.answers.asked += 1;
+        if let Some(before) = self.waiting.insert(actor.clone(), request.clone())
+            && let Some(entry) = self.requests.get_mut(&(actor.clone(), before))
+        {
+            // Its process was killed before the answer came.
+            self.answers.unanswered += 1;
+            entry.undecided = true;
+        }
+        let noticed = match &self.noticed {
+            Some(Noticed::All) => true,
+            Some(Noticed::These(processes)) => processes.contains(process_of(&actor)),
+            None => false,
+        };
+        if noticed {
+            self.void.insert((actor.clone(), request.clone()));
+        }
+        let after = self.highest;
+        let entry = self.requests.entry((actor, request)).or_insert_with(|| Request {
+            ask,
+            after,
+            may_be_done: false,
+            undecided: false,
+            acknowledged: None,
+            refused: false,
+            found: None,
+        });
+        if !entry.may_be_done {
+            (entry.may_be_done, entry.after) = (true, after);
+        }
+    }
+
+    fn got(&mut self, actor: String, request: String, outcome: Outcome) {
+        if self.waiting.remove(&actor).as_deref() != Some(&request) {
+            self.violation(format!("{actor} {request}: an answer without a question"));
+            return;
+        }
+        let key = (actor, request);
+        let void = self.void.remove(&key);
+        let Some(entry) = self.requests.get_mut(&key) else {
+            return;
+        };
+        let answers = &mut self.answers;
+        let mut wrong = None;
+        match outcome {
+            Outcome::Acknowledged(revision) => {
+                answers.acknowledged += 1;
+                self.highest = self.highest.max(revision);
+                if entry.acknowledged.is_some_and(|before| before != revision) {
+                    wrong = Some(format!("acknowledged as {:?}, then as {revision}", entry.acknowledged));
+                }
+                entry.acknowledged = Some(revision);
+                if void {
+                    wrong =
+                        Some(format!("acknowledged as {revision} while the server was known to be unsafe"));
+                }
+            }
+            Outcome::Refused(code) => {
+                answers.refused += 1;
+                entry.refused = true;
+                if entry.acknowledged.is_some() || code == "request_id_reused" {
+                    wrong = Some(format!(
+                        "refused ({code}) though it was acknowledged, or never asked otherwise"
+                    ));
+                }
+            }
+            Outcome::Unavailable | Outcome::Stopped => {
+                if outcome == Outcome::Stopped {
+                    answers.stopped += 1;
+                    if let Some(Noticed::These(processes)) = &mut self.noticed {
+                        processes.insert(process_of(&key.0).to_owned());
+                    }
+                } else {
+                    answers.unavailable += 1;
+                }
+                // Nothing has changed by this time; by an earlier one it may have.
+                if !entry.undecided && entry.acknowledged.is_none() {
+                    entry.may_be_done = false;
+                }
+            }
+            Outcome::Unknown => {
+                answers.unknown += 1;
+                entry.undecided = true;
+            }
+            Outcome::CutOff => {
+                answers.cut_off += 1;
+                entry.undecided = true;
+            }
+            Outcome::Broken(error) => wrong = Some(error),
+        }
+        if let Some(wrong) = wrong {
+            self.violation(format!("{} {}: {wrong}", key.0, key.1));
+        }
+    }
+
+    /// Compare the ledger's next commit.
+    pub(crate) fn commit(&mut self, commit: &Commit) {
+        let revision = commit.revision.get();
+        let Some(request) = &commit.request else {
+            return;
+        };
+        let key = (commit.actor.to_string(), request.to_string());
+        let name = format!("{} {}", key.0, key.1);
+        let Some(entry) = self.requests.get_mut(&key) else {
+            return self.violation(format!("{name}: in the ledger at {revision}, never asked"));
+        };
+        if let Some(first) = entry.found.replace(revision) {
+            entry.found = Some(first);
+            return self.faults.doubled.push(format!("{name}: at {first} and at {revision}"));
+        }
+        let (action, target) = entry.ask.action();
+        let mut wrong = Vec::new();
+        if commit.action.name != action || commit.action.target != target {
+            wrong.push(format!(
+                "asked {action} {target}, done {} {}",
+                commit.action.name, commit.action.target
+            ));
+        }
+        if entry.refused {
+            wrong.push(format!("refused, and in the ledger at {revision}"));
+        } else if !entry.may_be_done {
+            wrong.push(format!("nothing was changed, it was told, and it is in the ledger at {revision}"));
+        } else if revision <= entry.after {
+            wrong.push(format!("at {revision}, asked after {} had been acknowledged", entry.after));
+        }
+        for wrong in wrong {
+            self.violation(format!("{name}: {wrong}"));
+        }
+    }
+
+    /// After the last commit.
+    pub(crate) fn close(&mut self) {
+        let mut lost: Vec<String> = Vec::new();
+        for ((actor, request), entry) in &self.requests {
+            if entry.acknowledged.is_some() && entry.acknowledged != entry.found {
+                let (told, found) = (entry.acknowledged, entry.found);
+                lost.push(format!("{actor} {request}: acknowledged as {told:?}, in the ledger as {found:?}"));
+            }
+        }
+        lost.sort();
+        self.faults.lost.extend(lost);
+    }
+
+    pub(crate) fn violation(&mut self, what: String) {
+        self.faults.violations.push(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use memc_core::model::{RequestId, Revision};
+    use memc_core::store::{MemoryStore, Store};
+
+    use super::*;
+    use crate::world;
+
+    fn asked(number: u64) -> Line {
+        let ask = Ask::Allocate { team: "shop".into(), name: format!("c{number}"), memory: 8, instances: 2 };
+        Line::Asked { actor: "user:w0c0".into(), request: format!("n{number}"), ask }
+    }
+
+    fn got(number: u64, outcome: Outcome) -> Line {
+        Line::Got { actor: "user:w0c0".into(), request: format!("n{number}"), outcome }
+    }
+
+    /// Two requests of the ledger that follows, and a third that it does not have.
+    async fn ledger() -> Vec<Commit> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        world::found_on(store.clone(), false).await;
+        world::fill(store.clone(), 2).await;
+        store.commits(Revision::new(0), 1000).await.unwrap()
+    }
+
+    fn audited(lines: Vec<Line>, commits: &[Commit]) -> [usize; 3] {
+        let mut book = Book::default();
+        lines.into_iter().for_each(|line| book.read(line));
+        commits.iter().for_each(|commit| book.commit(commit));
+        book.close();
+        eprintln!("{:?}", book.faults);
+        [book.faults.lost.len(), book.faults.doubled.len(), book.faults.violations.len()]
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_found() {
+        let commits = ledger().await;
+        let end = commits.len() as u64;
+        let first = || vec![asked(0), got(0, Outcome::Acknowledged(end - 1))];
+        let with = |more: Vec<Line>| [first(), more].concat();
+        let second = |outcome: Outcome| with(vec![asked(1), got(1, outcome)]);
+
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits), [0, 0, 0]);
+        assert_eq!(audited(second(Outcome::CutOff), &commits), [0, 0, 0]);
+        assert_eq!(audited(second(Outcome::CutOff), &commits[..commits.len() - 1]), [0, 0, 0]);
+
+        // Acknowledged and not there, or elsewhere.
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits[..commits.len() - 1]), [1, 0, 0]);
+        assert_eq!(audited(second(Outcome::Acknowledged(end + 7)), &commits), [1, 0, 0]);
+        // There, though refused, or though nothing was changed; the order of two tries does not matter.
+        assert_eq!(audited(second(Outcome::Refused("no_room".into())), &commits), [0, 0, 1]);
+        assert_eq!(audited(second(Outcome::Unavailable), &commits), [0, 0, 1]);
+        let unclear = with(vec![asked(1), got(1, Outcome::CutOff), asked(1), got(1, Outcome::Unavailable)]);
+        assert_eq!(audited(unclear, &commits), [0, 0, 0]);
+        let repeated = with(vec![asked(0), got(0, Outcome::Unavailable), asked(1), got(1, Outcome::Unknown)]);
+        assert_eq!(audited(repeated, &commits), [0, 0, 0]);
+        // There, and never asked.
+        assert_eq!(audited(first(), &commits), [0, 0, 1]);
+        // Done twice.
+        let mut twice = commits.clone();
+        twice.push(commits[commits.len() - 1].clone());
+        assert_eq!(audited(second(Outcome::Acknowledged(end)), &twice), [0, 1, 0]);
+        // Something else was done than was asked.
+        let mut other = commits.clone();
+        other[commits.len() - 1].request = Some(RequestId::new("n0").unwrap());
+        other[commits.len() - 2].request = Some(RequestId::new("n1").unwrap());
+        assert_eq!(audited(second(Outcome::CutOff), &other)[2], 3, "both targets, and the order");
+        // Asked after a later one had been acknowledged.
+        let late = vec![asked(1), got(1, Outcome::Acknowledged(end)), asked(0), got(0, Outcome::CutOff)];
+        assert_eq!(audited(late, &commits), [0, 0, 1]);
+        // Two receipts for one request.
+        let again = with(vec![
+            asked(1),
+            got(1, Outcome::Acknowledged(end + 1)),
+            asked(1),
+            got(1, Outcome::Acknowledged(end)),
+        ]);
+        assert_eq!(audited(again, &commits), [0, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn writing_on_a_server_known_to_be_unsafe_is_found() {
+        let commits = ledger().await;
+        let end = commits.len() as u64;
+        let lines = |mark: Line| {
+            vec![
+                asked(0),
+                mark,
+                got(0, Outcome::Acknowledged(end - 1)),
+                asked(9),
+                got(9, Outcome::Stopped),
+                asked(1),
+                got(1, Outcome::Acknowledged(end)),
+            ]
+        };
+        assert_eq!(audited(lines(Line::Unsafe { at_once: false }), &commits), [0, 0, 1]);
+        assert_eq!(audited(lines(Line::Unsafe { at_once: true }), &commits), [0, 0, 1]);
+        assert_eq!(audited(lines(Line::Safe), &commits), [0, 0, 0]);
+    }
+}

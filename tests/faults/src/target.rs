@@ -1,0 +1,69 @@
+//! What a campaign is run against: a private server, or a file.
+
+use clap::ValueEnum;
+use memc_test_servers::{MariaDb, Postgres, Redis, Server};
+use tempfile::TempDir;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+    Mariadb,
+    Redis,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Sqlite => "sqlite",
+            Kind::Postgres => "postgres",
+            Kind::Mariadb => "mariadb",
+            Kind::Redis => "redis",
+        }
+    }
+
+    /// Whether the store looks at the server's settings with every new connection, and not only now and then.
+    pub(crate) fn looks_at_once(self) -> bool {
+        self == Kind::Redis
+    }
+
+    /// A setting with which the server could lose what it acknowledges, in a power cut.
+    pub(crate) fn unsafe_settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Kind::Sqlite => &[],
+            Kind::Postgres => &[("fsync", "off")],
+            Kind::Mariadb => &[("innodb_flush_log_at_trx_commit", "2")],
+            Kind::Redis => &[("appendfsync", "everysec")],
+        }
+    }
+
+    /// A setting with which the server loses what it acknowledged already when it is killed. The other two pass
+    /// everything on to the kernel before they acknowledge, whatever is set.
+    pub(crate) fn lossy_settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Kind::Mariadb => &[("innodb_flush_log_at_trx_commit", "0")],
+            other => other.unsafe_settings(),
+        }
+    }
+}
+
+/// A server that was started for this campaign; `None` for SQLite.
+pub(crate) fn start(kind: Kind, settings: &[(&str, &str)]) -> Option<Server> {
+    match kind {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(Postgres::start(settings)),
+        Kind::Mariadb => Some(MariaDb::start(settings)),
+        Kind::Redis => Some(Redis::start(settings)),
+    }
+}
+
+/// Where the store is, with this port in place of the server's own.
+pub(crate) fn url(kind: Kind, server: Option<&Server>, port: Option<u16>, directory: &TempDir) -> String {
+    let Some(server) = server else {
+        return format!("sqlite://{}/memc.db", directory.path().display());
+    };
+    let own = format!(":{}", server.port());
+    let url = server.url().replace(&own, &format!(":{}", port.unwrap_or_else(|| server.port())));
+    // The whole history is kept, so that it can be checked.
+    if kind == Kind::Redis { format!("{url}?history=1000000000") } else { url }
+}

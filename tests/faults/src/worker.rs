@@ -1,0 +1,168 @@
+//! A process with a fleet and clients that ask at random, until a file says that it is enough.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memc_core::fleet::{Fleet, Options, SubmitError};
+use memc_core::ledger::{Order, Receipt};
+use memc_core::model::{Principal, RequestId};
+
+use crate::ask::Ask;
+use crate::journal::{Journal, Line, Outcome, unanswered};
+use crate::random::Random;
+use crate::world;
+
+/// How often a request is asked again before its client turns to another.
+const ATTEMPTS: u32 = 8;
+/// Time for a store that is away to come back.
+const PAUSE: Duration = Duration::from_millis(60);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(long)]
+    url: String,
+    #[arg(long)]
+    journal: PathBuf,
+    /// The file that says that it is enough.
+    #[arg(long)]
+    enough: PathBuf,
+    #[arg(long)]
+    number: u32,
+    /// How often this worker has been started.
+    #[arg(long)]
+    run: u32,
+    #[arg(long)]
+    clients: u32,
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    accept_risks: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(work(arguments));
+}
+
+async fn work(arguments: &Arguments) {
+    let Some(fleet) = open(arguments).await else {
+        return;
+    };
+    let journal = Arc::new(Journal::open(&arguments.journal));
+    let clients: Vec<_> = (0..arguments.clients)
+        .map(|number| {
+            let actor = format!("user:w{}c{number}", arguments.number);
+            let seed = Random::new(arguments.seed ^ (u64::from(arguments.run) << 40)).next();
+            let seed = seed ^ (u64::from(arguments.number) << 32) ^ (u64::from(number) << 16);
+            let client = Client {
+                fleet: fleet.clone(),
+                journal: journal.clone(),
+                enough: arguments.enough.clone(),
+                prefix: format!("r{}", arguments.run),
+                random: Random::new(seed),
+                left_over: unanswered(&arguments.journal, &actor),
+                actor,
+            };
+            tokio::spawn(client.run())
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("a client");
+    }
+}
+
+/// The store may be away just now.
+async fn open(arguments: &Arguments) -> Option<Fleet> {
+    while !arguments.enough.exists() {
+        let options = Options {
+            check_every: Duration::from_millis(300),
+            accept_risks: arguments.accept_risks,
+            ..Options::default()
+        };
+        if let Ok(store) = world::connect(&arguments.url).await
+            && let Ok(fleet) = Fleet::open(store, options).await
+        {
+            return Some(fleet);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    None
+}
+
+struct Client {
+    fleet: Fleet,
+    journal: Arc<Journal>,
+    enough: PathBuf,
+    actor: String,
+    prefix: String,
+    random: Random,
+    /// What the process before this one asked when it was killed.
+    left_over: Option<(String, Ask)>,
+}
+
+impl Client {
+    async fn run(mut self) {
+        for count in 0_u64.. {
+            if self.enough.exists() {
+                return;
+            }
+            let (request, ask) = match self.left_over.take() {
+                Some(left_over) => left_over,
+                None => {
+                    let random = &mut self.random;
+                    let ask = self.fleet.read(|state| Ask::random(random, state));
+                    (format!("{}n{count}", self.prefix), ask)
+                }
+            };
+            self.insist(&request, &ask).await;
+        }
+    }
+
+    /// Ask, and again under the same id until there is an answer that counts.
+    async fn insist(&mut self, request: &str, ask: &Ask) {
+        for _ in 0..ATTEMPTS {
+            match self.ask(request, ask).await {
+                Outcome::Acknowledged(_) => {
+                    // Some clients did not get the message.
+                    if !self.random.percent(3) {
+                        return;
+                    }
+                }
+                Outcome::Refused(_) | Outcome::Broken(_) => return,
+                Outcome::Unavailable | Outcome::Stopped => tokio::time::sleep(PAUSE).await,
+                Outcome::Unknown | Outcome::CutOff => {}
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: &str, ask: &Ask) -> Outcome {
+        let (actor, id) = (self.actor.clone(), request.to_owned());
+        self.journal.write(&Line::Asked { actor: actor.clone(), request: id.clone(), ask: ask.clone() });
+        let order = Order {
+            actor: Principal::new(&actor).expect("a name"),
+            request: Some(RequestId::new(request).expect("an id")),
+            command: ask.command(),
+        };
+        let submitted = self.fleet.submit(order);
+        let outcome = if self.random.percent(20) {
+            let patience = Duration::from_micros(self.random.below(8_000));
+            tokio::time::timeout(patience, submitted).await.map_or(Outcome::CutOff, outcome)
+        } else {
+            outcome(submitted.await)
+        };
+        self.journal.write(&Line::Got { actor, request: id, outcome: outcome.clone() });
+        outcome
+    }
+}
+
+fn outcome(answer: Result<Receipt, SubmitError>) -> Outcome {
+    match answer {
+        Ok(receipt) => Outcome::Acknowledged(receipt.revision.get()),
+        Err(SubmitError::Refused(refusal)) => Outcome::Refused(refusal.code().into()),
+        Err(SubmitError::Unavailable(_) | SubmitError::Busy) => Outcome::Unavailable,
+        Err(SubmitError::Unsafe(_)) => Outcome::Stopped,
+        Err(SubmitError::OutcomeUnknown) => Outcome::Unknown,
+        Err(error) => Outcome::Broken(error.to_string()),
+    }
+}

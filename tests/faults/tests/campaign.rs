@@ -1,0 +1,73 @@
+//! A short campaign on each store, and one on a server that loses what it acknowledges. `scripts/soak` runs long ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests fail by panicking
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+const WORKERS: [&str; 2] = ["worker_killed", "worker_stopped"];
+const SERVERS: [&str; 7] = [
+    "server_killed",
+    "server_stopped",
+    "both_killed",
+    "connections_cut",
+    "replies_lost",
+    "stalled",
+    "unsafe_setting",
+];
+
+/// Whether the campaign found nothing, and its figures.
+fn campaign(arguments: &[&str]) -> (bool, BTreeMap<String, u64>) {
+    let program = env!("CARGO_BIN_EXE_memc-faults");
+    let output = Command::new(program).arg("campaign").args(arguments).output().expect("a campaign");
+    let text = String::from_utf8(output.stdout).unwrap();
+    eprintln!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let figures = pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect();
+    (output.status.success(), figures)
+}
+
+fn nothing_is_lost(store: &str, faults: &[&str]) {
+    let (right, figures) = campaign(&["--store", store, "--operations", "3000", "--faults", "12"]);
+    assert!(right);
+    for key in ["lost", "doubled", "violations"] {
+        assert_eq!(figures[key], 0, "{key}");
+    }
+    for fault in faults {
+        assert!(figures.get(*fault).is_some_and(|count| *count > 0), "{fault}");
+    }
+    assert_eq!(figures["faults"], 12);
+    for key in ["acknowledged", "refused", "clients_cut_off", "unanswered"] {
+        assert!(figures[key] > 0, "{key}");
+    }
+    assert!(figures["operations"] >= 3000);
+}
+
+#[test]
+fn sqlite() {
+    nothing_is_lost("sqlite", &WORKERS);
+}
+
+#[test]
+fn postgres() {
+    nothing_is_lost("postgres", &[&WORKERS[..], &SERVERS].concat());
+}
+
+#[test]
+fn mariadb() {
+    nothing_is_lost("mariadb", &[&WORKERS[..], &SERVERS].concat());
+}
+
+#[test]
+fn redis() {
+    nothing_is_lost("redis", &[&WORKERS[..], &SERVERS].concat());
+}
+
+/// The check finds what a server loses that flushes its log once a second.
+#[test]
+fn a_lossy_server_is_found() {
+    let (right, figures) =
+        campaign(&["--store", "mariadb", "--lossy", "--operations", "1500", "--faults", "4"]);
+    assert!(!right);
+    assert!(figures["lost"] > 0);
+}
