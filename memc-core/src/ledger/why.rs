@@ -1,7 +1,7 @@
 //! Why not, and what would do instead: worked out after a turn has refused something.
 //!
-//! [`Facts::of`] copies what matters while the state is read, which is all that a writer may wait for: some tens of
-//! nanoseconds a host. The rest is worked out from the copy.
+//! [`Facts::of`] copies what matters while the state is read, which is all that a writer may wait for. The rest is
+//! worked out from the copy.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,9 +10,14 @@ use serde::Serialize;
 
 use super::{Command, HostView, Order, PortUse, State, decide};
 use crate::model::{
-    Cluster, ClusterName, HostId, HostName, HostStatus, Instance, Mib, Phase, Policy, Port, PortRange, Rack,
-    Revision, Timestamp,
+    Cluster, ClusterName, HostId, HostName, HostStatus, Instance, InstanceId, Mib, Phase, Policy, Port,
+    PortRange, Rack, Revision, Timestamp,
 };
+use crate::placement::Layout;
+use crate::placement::plan::{self, Answer, Budget};
+
+/// Nodes of the search for moves that would make room: what a person waits for without noticing.
+const WORK: u64 = 20_000;
 
 /// What is in the way of a request, and what would do instead. Everything in it is exact at its revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,6 +149,7 @@ struct Places {
 /// An instance that should grow.
 #[derive(Debug)]
 struct Growing {
+    instance: InstanceId,
     booked: Mib,
     free: Mib,
     /// The host, if it is being emptied and could be opened again.
@@ -167,6 +173,8 @@ pub struct Facts {
     now: Timestamp,
     memory: Mib,
     asked: Asked,
+    /// The cluster and what should grow in it, where that does not fit.
+    moving: Option<(Layout, plan::Request)>,
     /// How many instances of that memory count against the quota.
     count: u16,
     /// How much the team may still ask for, counting what growing instances have.
@@ -193,7 +201,8 @@ impl Facts {
                 let cache = state.cache_named(team, name)?;
                 let cluster = state.cluster(cache.cluster)?;
                 let there: Vec<&Instance> = state.instances_of(cache.id).collect();
-                let missing = |index: &u16| there.iter().all(|it| it.index != *index);
+                let kept = |index: u16| there.iter().any(|it| it.index == index && it.moved_to.is_none());
+                let missing = |index: &u16| !kept(*index);
                 let count = (0..cache.instances).filter(missing).count() as u16;
                 let places = Places::new(state, cluster, count, cache.max_per_rack, &there, now);
                 (cluster, cache.team, cache.memory, count, Mib::ZERO, Asked::New(places))
@@ -212,11 +221,20 @@ impl Facts {
             }
             _ => return None,
         };
+        let need = cluster.policy.overhead.booking(memory);
+        let moving = match &asked {
+            Asked::Grow { growing, .. } if growing.iter().any(|it| need > it.booked.plus(it.free)) => {
+                let instances = growing.iter().map(|it| (it.instance, need)).collect();
+                Some((state.layout(cluster.id, now), plan::Request::Grow { instances }))
+            }
+            _ => None,
+        };
         Some(Facts {
             revision: state.head().revision,
             now,
             memory,
             asked,
+            moving,
             count,
             quota_left: state.quota(cluster.id, team).minus(state.used(cluster.id, team).minus(kept)),
             policy: cluster.policy.clone(),
@@ -241,8 +259,22 @@ impl Facts {
             alone: self.alone(),
             uncordon: self.uncordon(),
             add: self.usual_host().and_then(|memory| self.hosts_to_add(memory)),
-            moves: None,
+            moves: self.moves(),
             elsewhere: self.elsewhere,
+        }
+    }
+
+    /// The cheapest moves after which it could grow; `None` if none were found, or something else is in the way.
+    fn moves(&self) -> Option<MoveOffer> {
+        let (layout, request) = self.moving.as_ref()?;
+        if !self.fits_with(self.memory, Some(Rule::Memory), self.now) {
+            return None;
+        }
+        match plan::make_room(layout, request, Budget::UNLIMITED, WORK) {
+            Answer::Plan(plan) => {
+                Some(MoveOffer { moves: u32::try_from(plan.steps.len()).ok()?, cold: plan.cold })
+            }
+            Answer::Infeasible(_) | Answer::Undecided => None,
         }
     }
 
@@ -487,6 +519,7 @@ impl Growing {
         let view = state.host(instance.host);
         let draining = view.filter(|view| view.host.status == HostStatus::Draining);
         Growing {
+            instance: instance.id,
             booked: instance.booked,
             free: view.map_or(Mib::ZERO, |view| view.free()),
             draining: draining.map(|view| view.host.name.clone()),

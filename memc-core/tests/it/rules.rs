@@ -1,6 +1,6 @@
 //! Every rule of a fleet, one by one.
 
-use memc_core::ledger::{ClusterPatch, Command, HostPatch, Order, Refusal, Rule, Seen};
+use memc_core::ledger::{ClusterPatch, Command, HostPatch, MoveOffer, Order, Refusal, Rule, Seen};
 use memc_core::model::*;
 use memc_core::pillar::document;
 
@@ -84,6 +84,22 @@ fn booked_memory_stays_within_the_host_and_leaves_room_to_grow() {
     world.ok(Command::ChangeHost { name: name("m1"), patch });
     assert_eq!(world.refused(resize("a", 1001)).code(), "no_room");
     world.ok(resize("a", 400));
+}
+
+#[test]
+fn a_growth_that_does_not_fit_is_told_the_cheapest_move() {
+    let mut world = World::new(plain(), 10_000);
+    for host in ["m1", "m2"] {
+        world.ok(add_host(host, 1000, None));
+    }
+    world.ok(allocate("a", 600, 1));
+    world.ok(allocate("b", 300, 1));
+    assert_eq!(world.host_of(&world.instances("a")[0]), world.host_of(&world.instances("b")[0]));
+    let refusal = world.refused(resize("a", 800));
+    let moves = refusal.why().unwrap().moves;
+    assert_eq!(moves, Some(MoveOffer { moves: 1, cold: mib(300) }), "b goes cold, a does not: {refusal}");
+    // No move helps where no host is large enough.
+    assert_eq!(world.refused(resize("a", 1001)).why().unwrap().moves, None);
 }
 
 #[test]
