@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Let unsafe settings be such that `kill -9` is enough to lose something.
     #[arg(long)]
     harsh: bool,
+    /// A small file system, to be filled up now and then: the data is in it, for servers by way of TMPDIR.
+    #[arg(long)]
+    disk: Option<PathBuf>,
     /// Where to leave the journal; otherwise it goes.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -68,6 +72,8 @@ enum Fault {
     Stalled,
     /// The server runs with an unsafe setting for as long as it takes until both processes have noticed.
     Unsafe,
+    /// There is no room on the disk; then there is again, and the server, should it have given up, is started again.
+    DiskFull,
 }
 
 impl Fault {
@@ -82,16 +88,20 @@ impl Fault {
             Fault::RepliesLost => "replies_lost",
             Fault::Stalled => "stalled",
             Fault::Unsafe => "unsafe_setting",
+            Fault::DiskFull => "disk_full",
         }
     }
 
     /// What can happen to a store of this kind.
-    fn of(kind: Kind, lossy: bool) -> Vec<Fault> {
-        if lossy {
+    fn of(arguments: &Arguments) -> Vec<Fault> {
+        if arguments.lossy {
             return vec![Fault::ServerKilled];
         }
         let mut all = vec![Fault::WorkerKilled, Fault::WorkerStopped];
-        if kind != Kind::Sqlite {
+        if arguments.disk.is_some() {
+            all.push(Fault::DiskFull);
+        }
+        if arguments.store != Kind::Sqlite {
             all.extend([
                 Fault::ServerKilled,
                 Fault::ServerStopped,
@@ -186,13 +196,17 @@ struct Worker {
 
 impl<'a> Campaign<'a> {
     fn start(arguments: &'a Arguments, runtime: &Runtime) -> Self {
-        let directory = tempfile::Builder::new().prefix("memc-faults-").tempdir().expect("a directory");
+        // Beside this program, not among the data.
+        let program = std::env::current_exe().expect("this program");
+        let beside = program.parent().expect("a directory");
+        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(beside).expect("a directory");
+        let data = arguments.disk.as_deref().unwrap_or(directory.path());
         let kind = arguments.store;
         let settings = if arguments.lossy { kind.lossy_settings() } else { &[] };
         let server = target::start(kind, settings);
         let proxy = server.as_ref().map(|server| runtime.block_on(Proxy::start(server.port())));
-        let direct = target::url(kind, server.as_ref(), None, &directory);
-        let url = target::url(kind, server.as_ref(), proxy.as_ref().map(|it| it.port), &directory);
+        let direct = target::url(kind, server.as_ref(), None, data);
+        let url = target::url(kind, server.as_ref(), proxy.as_ref().map(|it| it.port), data);
         runtime.block_on(world::found(&direct, arguments.lossy));
         let journal = directory.path().join("journal");
         File::create(&journal).expect("a journal");
@@ -237,7 +251,7 @@ impl<'a> Campaign<'a> {
         for number in 1..=faults {
             self.wait_for_answers(operations * number / (faults + 1))?;
             if due.is_empty() {
-                due = Fault::of(self.arguments.store, self.arguments.lossy);
+                due = Fault::of(self.arguments);
                 self.random.shuffle(&mut due);
             }
             let fault = due.pop().expect("a kind of fault");
@@ -317,6 +331,7 @@ impl<'a> Campaign<'a> {
                 self.proxy().go_on();
             }
             Fault::Unsafe => self.unsafe_setting()?,
+            Fault::DiskFull => self.fill_disk(pause),
         }
         Ok(())
     }
@@ -343,6 +358,21 @@ impl<'a> Campaign<'a> {
         journal.write(&Line::Safe);
         self.server().restart_with(&[]);
         Ok(())
+    }
+
+    fn fill_disk(&mut self, pause: Duration) {
+        let balloon = self.arguments.disk.as_ref().expect("a small disk").join("balloon");
+        let mut file = File::create(&balloon).expect("a file");
+        for size in [1 << 20, 1 << 12] {
+            let block = vec![0; size];
+            while file.write_all(&block).is_ok() {}
+        }
+        sleep(pause);
+        std::fs::remove_file(&balloon).expect("the file can be removed");
+        drop(file);
+        if let Some(server) = &mut self.server {
+            server.restart();
+        }
     }
 
     fn kill_worker(&mut self, victim: usize) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_memc-faults");
 const WORKERS: [&str; 2] = ["worker_killed", "worker_stopped"];
 const SERVERS: [&str; 7] = [
     "server_killed",
@@ -18,8 +19,11 @@ const SERVERS: [&str; 7] = [
 
 /// Whether the campaign found nothing, and its figures.
 fn campaign(arguments: &[&str]) -> (bool, BTreeMap<String, u64>) {
-    let program = env!("CARGO_BIN_EXE_memc-faults");
-    let output = Command::new(program).arg("campaign").args(arguments).output().expect("a campaign");
+    run(Command::new(PROGRAM).arg("campaign").args(arguments))
+}
+
+fn run(command: &mut Command) -> (bool, BTreeMap<String, u64>) {
+    let output = command.output().expect("a campaign");
     let text = String::from_utf8(output.stdout).unwrap();
     eprintln!("{text}{}", String::from_utf8_lossy(&output.stderr));
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
@@ -70,4 +74,43 @@ fn a_lossy_server_is_found() {
         campaign(&["--store", "mariadb", "--lossy", "--operations", "1500", "--faults", "4"]);
     assert!(!right);
     assert!(figures["lost"] > 0);
+}
+
+/// On a small file system of its own, in a namespace of its own, which takes root.
+fn a_full_disk(store: &str) {
+    let allowed = Command::new("unshare").args(["--mount", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("not tested: a small file system needs root");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=256m,mode=755 tmpfs \"$1\" && cd / && \
+                  TMPDIR=\"$1\" exec \"$2\" campaign --disk \"$1\" --store \"$3\" --operations 1500 --faults 10";
+    let (right, figures) = run(Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(directory.path())
+        .args([PROGRAM, store]));
+    assert!(right);
+    assert!(figures["disk_full"] > 0);
+    assert_eq!((figures["lost"], figures["doubled"], figures["violations"]), (0, 0, 0));
+}
+
+#[test]
+fn sqlite_on_a_full_disk() {
+    a_full_disk("sqlite");
+}
+
+#[test]
+fn postgres_on_a_full_disk() {
+    a_full_disk("postgres");
+}
+
+#[test]
+fn mariadb_on_a_full_disk() {
+    a_full_disk("mariadb");
+}
+
+#[test]
+fn redis_on_a_full_disk() {
+    a_full_disk("redis");
 }
