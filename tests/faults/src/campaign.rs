@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::audit::audit;
 use crate::book::Book;
 use crate::journal::{Counter, Journal, Line};
+use crate::power;
 use crate::proxy::Proxy;
 use crate::random::Random;
 use crate::target::{self, Kind};
@@ -47,6 +48,10 @@ pub(crate) struct Arguments {
     /// A small file system, to be filled up now and then: the data is in it, for servers by way of TMPDIR.
     #[arg(long)]
     disk: Option<PathBuf>,
+    /// Where the library of `power-cut/`, preloaded, keeps its logs: cut the power now and then. Settings stay safe then,
+    /// since a process may take a moment to notice another.
+    #[arg(long)]
+    power_cut: Option<PathBuf>,
     /// Where to leave the journal; otherwise it goes.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -74,6 +79,8 @@ enum Fault {
     Unsafe,
     /// There is no room on the disk; then there is again, and the server, should it have given up, is started again.
     DiskFull,
+    /// Everything is killed, and what was never flushed to disk is taken back.
+    PowerCut,
 }
 
 impl Fault {
@@ -89,6 +96,7 @@ impl Fault {
             Fault::Stalled => "stalled",
             Fault::Unsafe => "unsafe_setting",
             Fault::DiskFull => "disk_full",
+            Fault::PowerCut => "power_cut",
         }
     }
 
@@ -101,6 +109,9 @@ impl Fault {
         if arguments.disk.is_some() {
             all.push(Fault::DiskFull);
         }
+        if arguments.power_cut.is_some() {
+            all.push(Fault::PowerCut);
+        }
         if arguments.store != Kind::Sqlite {
             all.extend([
                 Fault::ServerKilled,
@@ -112,6 +123,7 @@ impl Fault {
                 Fault::Unsafe,
             ]);
         }
+        all.retain(|fault| *fault != Fault::Unsafe || arguments.power_cut.is_none());
         all
     }
 }
@@ -133,6 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(keep) = &arguments.keep {
         std::fs::copy(&campaign.journal, keep).expect("a copy of the journal");
     }
+    println!("writes_undone {}", campaign.undone);
     report(arguments, &campaign.done, &book, revision.get(), since.elapsed())
 }
 
@@ -186,6 +199,8 @@ struct Campaign<'a> {
     workers: Vec<Worker>,
     counter: Counter,
     done: BTreeMap<Fault, u64>,
+    /// Writes that power cuts took back.
+    undone: u64,
     _directory: tempfile::TempDir,
 }
 
@@ -222,6 +237,7 @@ impl<'a> Campaign<'a> {
             journal,
             workers: Vec::new(),
             done: BTreeMap::new(),
+            undone: 0,
             _directory: directory,
         };
         for number in 0..WORKERS {
@@ -332,6 +348,7 @@ impl<'a> Campaign<'a> {
             }
             Fault::Unsafe => self.unsafe_setting()?,
             Fault::DiskFull => self.fill_disk(pause),
+            Fault::PowerCut => self.cut_power(),
         }
         Ok(())
     }
@@ -373,6 +390,19 @@ impl<'a> Campaign<'a> {
         if let Some(server) = &mut self.server {
             server.restart();
         }
+    }
+
+    fn cut_power(&mut self) {
+        let all = 0..WORKERS as usize;
+        if let Some(server) = &mut self.server {
+            server.kill9();
+        }
+        all.clone().for_each(|worker| self.kill_worker(worker));
+        self.undone += power::cut(self.arguments.power_cut.as_ref().expect("logs"));
+        if let Some(server) = &mut self.server {
+            server.restart();
+        }
+        all.for_each(|worker| self.restart_worker(worker));
     }
 
     fn kill_worker(&mut self, victim: usize) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests fail by panicking
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_memc-faults");
@@ -113,4 +114,48 @@ fn mariadb_on_a_full_disk() {
 #[test]
 fn redis_on_a_full_disk() {
     a_full_disk("redis");
+}
+
+/// With the library that takes back what was never flushed.
+fn a_power_cut(store: &str, files: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let (library, logs) = (directory.path().join("power-cut.so"), directory.path().join("logs"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/power-cut/power-cut.c");
+    let built = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(built.expect("cc").success());
+    std::fs::create_dir(&logs).unwrap();
+    // Servers may run as another user.
+    for (path, mode) in [(directory.path(), 0o755), (&logs, 0o777)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let (right, figures) = run(Command::new(PROGRAM)
+        .args(["campaign", "--store", store, "--operations", "2000", "--faults", "18", "--power-cut"])
+        .arg(&logs)
+        .env("LD_PRELOAD", &library)
+        .env("POWER_CUT_LOG", &logs)
+        .env("POWER_CUT_FILES", files));
+    assert!(right);
+    assert!(figures["power_cut"] > 0);
+    assert!(figures["writes_undone"] > 0);
+    assert_eq!((figures["lost"], figures["doubled"], figures["violations"]), (0, 0, 0));
+}
+
+#[test]
+fn sqlite_after_power_cuts() {
+    a_power_cut("sqlite", "/memc.db");
+}
+
+#[test]
+fn postgres_after_power_cuts() {
+    a_power_cut("postgres", "/data/");
+}
+
+#[test]
+fn mariadb_after_power_cuts() {
+    a_power_cut("mariadb", "/data/");
+}
+
+#[test]
+fn redis_after_power_cuts() {
+    a_power_cut("redis", "/data/");
 }
