@@ -103,7 +103,8 @@ impl Fault {
     /// What can happen to a store of this kind.
     fn of(arguments: &Arguments) -> Vec<Fault> {
         if arguments.lossy {
-            return vec![Fault::ServerKilled];
+            let cut = arguments.power_cut.is_some();
+            return vec![if cut { Fault::PowerCut } else { Fault::ServerKilled }];
         }
         let mut all = vec![Fault::WorkerKilled, Fault::WorkerStopped];
         if arguments.disk.is_some() {
