@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
@@ -13,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::audit::audit;
 use crate::book::Book;
 use crate::journal::{Counter, Journal, Line};
+use crate::power;
 use crate::proxy::Proxy;
 use crate::random::Random;
 use crate::target::{self, Kind};
@@ -43,6 +45,13 @@ pub(crate) struct Arguments {
     /// Let unsafe settings be such that `kill -9` is enough to lose something.
     #[arg(long)]
     harsh: bool,
+    /// A small file system, to be filled up now and then: the data is in it, for servers by way of TMPDIR.
+    #[arg(long)]
+    disk: Option<PathBuf>,
+    /// Where the library of `power-cut/`, preloaded, keeps its logs: cut the power now and then. Settings stay safe then,
+    /// since a process may take a moment to notice another.
+    #[arg(long)]
+    power_cut: Option<PathBuf>,
     /// Where to leave the journal; otherwise it goes.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -68,6 +77,10 @@ enum Fault {
     Stalled,
     /// The server runs with an unsafe setting for as long as it takes until both processes have noticed.
     Unsafe,
+    /// There is no room on the disk; then there is again, and the server, should it have given up, is started again.
+    DiskFull,
+    /// Everything is killed, and what was never flushed to disk is taken back.
+    PowerCut,
 }
 
 impl Fault {
@@ -82,16 +95,25 @@ impl Fault {
             Fault::RepliesLost => "replies_lost",
             Fault::Stalled => "stalled",
             Fault::Unsafe => "unsafe_setting",
+            Fault::DiskFull => "disk_full",
+            Fault::PowerCut => "power_cut",
         }
     }
 
     /// What can happen to a store of this kind.
-    fn of(kind: Kind, lossy: bool) -> Vec<Fault> {
-        if lossy {
-            return vec![Fault::ServerKilled];
+    fn of(arguments: &Arguments) -> Vec<Fault> {
+        if arguments.lossy {
+            let cut = arguments.power_cut.is_some();
+            return vec![if cut { Fault::PowerCut } else { Fault::ServerKilled }];
         }
         let mut all = vec![Fault::WorkerKilled, Fault::WorkerStopped];
-        if kind != Kind::Sqlite {
+        if arguments.disk.is_some() {
+            all.push(Fault::DiskFull);
+        }
+        if arguments.power_cut.is_some() {
+            all.push(Fault::PowerCut);
+        }
+        if arguments.store != Kind::Sqlite {
             all.extend([
                 Fault::ServerKilled,
                 Fault::ServerStopped,
@@ -102,6 +124,7 @@ impl Fault {
                 Fault::Unsafe,
             ]);
         }
+        all.retain(|fault| *fault != Fault::Unsafe || arguments.power_cut.is_none());
         all
     }
 }
@@ -123,6 +146,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(keep) = &arguments.keep {
         std::fs::copy(&campaign.journal, keep).expect("a copy of the journal");
     }
+    println!("writes_undone {}", campaign.undone);
     report(arguments, &campaign.done, &book, revision.get(), since.elapsed())
 }
 
@@ -176,6 +200,8 @@ struct Campaign<'a> {
     workers: Vec<Worker>,
     counter: Counter,
     done: BTreeMap<Fault, u64>,
+    /// Writes that power cuts took back.
+    undone: u64,
     _directory: tempfile::TempDir,
 }
 
@@ -186,13 +212,17 @@ struct Worker {
 
 impl<'a> Campaign<'a> {
     fn start(arguments: &'a Arguments, runtime: &Runtime) -> Self {
-        let directory = tempfile::Builder::new().prefix("memc-faults-").tempdir().expect("a directory");
+        // Beside this program, not among the data.
+        let program = std::env::current_exe().expect("this program");
+        let beside = program.parent().expect("a directory");
+        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(beside).expect("a directory");
+        let data = arguments.disk.as_deref().unwrap_or(directory.path());
         let kind = arguments.store;
         let settings = if arguments.lossy { kind.lossy_settings() } else { &[] };
         let server = target::start(kind, settings);
         let proxy = server.as_ref().map(|server| runtime.block_on(Proxy::start(server.port())));
-        let direct = target::url(kind, server.as_ref(), None, &directory);
-        let url = target::url(kind, server.as_ref(), proxy.as_ref().map(|it| it.port), &directory);
+        let direct = target::url(kind, server.as_ref(), None, data);
+        let url = target::url(kind, server.as_ref(), proxy.as_ref().map(|it| it.port), data);
         runtime.block_on(world::found(&direct, arguments.lossy));
         let journal = directory.path().join("journal");
         File::create(&journal).expect("a journal");
@@ -208,6 +238,7 @@ impl<'a> Campaign<'a> {
             journal,
             workers: Vec::new(),
             done: BTreeMap::new(),
+            undone: 0,
             _directory: directory,
         };
         for number in 0..WORKERS {
@@ -237,7 +268,7 @@ impl<'a> Campaign<'a> {
         for number in 1..=faults {
             self.wait_for_answers(operations * number / (faults + 1))?;
             if due.is_empty() {
-                due = Fault::of(self.arguments.store, self.arguments.lossy);
+                due = Fault::of(self.arguments);
                 self.random.shuffle(&mut due);
             }
             let fault = due.pop().expect("a kind of fault");
@@ -317,6 +348,8 @@ impl<'a> Campaign<'a> {
                 self.proxy().go_on();
             }
             Fault::Unsafe => self.unsafe_setting()?,
+            Fault::DiskFull => self.fill_disk(pause),
+            Fault::PowerCut => self.cut_power(),
         }
         Ok(())
     }
@@ -343,6 +376,34 @@ impl<'a> Campaign<'a> {
         journal.write(&Line::Safe);
         self.server().restart_with(&[]);
         Ok(())
+    }
+
+    fn fill_disk(&mut self, pause: Duration) {
+        let balloon = self.arguments.disk.as_ref().expect("a small disk").join("balloon");
+        let mut file = File::create(&balloon).expect("a file");
+        for size in [1 << 20, 1 << 12] {
+            let block = vec![0; size];
+            while file.write_all(&block).is_ok() {}
+        }
+        sleep(pause);
+        std::fs::remove_file(&balloon).expect("the file can be removed");
+        drop(file);
+        if let Some(server) = &mut self.server {
+            server.restart();
+        }
+    }
+
+    fn cut_power(&mut self) {
+        let all = 0..WORKERS as usize;
+        if let Some(server) = &mut self.server {
+            server.kill9();
+        }
+        all.clone().for_each(|worker| self.kill_worker(worker));
+        self.undone += power::cut(self.arguments.power_cut.as_ref().expect("logs"));
+        if let Some(server) = &mut self.server {
+            server.restart();
+        }
+        all.for_each(|worker| self.restart_worker(worker));
     }
 
     fn kill_worker(&mut self, victim: usize) {

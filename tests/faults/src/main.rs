@@ -8,6 +8,7 @@ mod audit;
 mod book;
 mod campaign;
 mod journal;
+mod power;
 mod proxy;
 mod random;
 mod records;

@@ -1,8 +1,9 @@
 //! What a campaign is run against: a private server, or a file.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use memc_test_servers::{MariaDb, Postgres, Redis, Server};
-use tempfile::TempDir;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
@@ -58,9 +59,9 @@ pub(crate) fn start(kind: Kind, settings: &[(&str, &str)]) -> Option<Server> {
 }
 
 /// Where the store is, with this port in place of the server's own.
-pub(crate) fn url(kind: Kind, server: Option<&Server>, port: Option<u16>, directory: &TempDir) -> String {
+pub(crate) fn url(kind: Kind, server: Option<&Server>, port: Option<u16>, data: &Path) -> String {
     let Some(server) = server else {
-        return format!("sqlite://{}/memc.db", directory.path().display());
+        return format!("sqlite://{}/memc.db", data.display());
     };
     let own = format!(":{}", server.port());
     let url = server.url().replace(&own, &format!(":{}", port.unwrap_or_else(|| server.port())));

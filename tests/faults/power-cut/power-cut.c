@@ -1,0 +1,152 @@
+/* A power cut for any program: a library to preload that remembers, for every file whose path contains $POWER_CUT_FILES,
+ * what each write replaced until the file is flushed. After `kill -9`, taking all of that back leaves what a disk without
+ * power would be sure to have.
+ *
+ * The log of a file is $POWER_CUT_LOG/<inode>: its path, ended by a zero byte, in PATH_MAX bytes; then for each write
+ * three 64-bit numbers (offset, bytes replaced, size of the file before) and the bytes. Flushing empties it but for the
+ * path. Torn sectors, renames and new files that were never flushed in their directory are not simulated, nor are
+ * memory-mapped files: what is found is a lower bound. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct undo {
+    uint64_t offset, replaced, size;
+};
+
+/* The log of the file behind a descriptor, locked; -1 for a file that is not watched. */
+static int watched(int fd, struct stat *file) {
+    const char *files = getenv("POWER_CUT_FILES"), *logs = getenv("POWER_CUT_LOG");
+    if (!files || !logs || fstat(fd, file) || !S_ISREG(file->st_mode)) return -1;
+    char link[64], path[PATH_MAX] = {0}, name[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0 || !strstr(path, files)) return -1;
+    snprintf(name, sizeof name, "%s/%lu", logs, (unsigned long)file->st_ino);
+    int log = syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (log < 0) abort();
+    fchmod(log, 0666);
+    flock(log, LOCK_EX);
+    /* It may have another name than before. */
+    syscall(SYS_pwrite64, log, path, (size_t)PATH_MAX, (off_t)0);
+    fstat(fd, file);
+    return log;
+}
+
+static void remember(int log, int fd, const struct stat *file, uint64_t offset, uint64_t length) {
+    struct undo undo = {offset, 0, file->st_size};
+    if (offset < undo.size) undo.replaced = undo.size - offset < length ? undo.size - offset : length;
+    char *entry = malloc(sizeof undo + undo.replaced), link[64];
+    if (!entry) abort();
+    memcpy(entry, &undo, sizeof undo);
+    if (undo.replaced) {
+        /* Its own descriptor may not be for reading. */
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        int again = syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC);
+        syscall(SYS_pread64, again, entry + sizeof undo, undo.replaced, (off_t)offset);
+        syscall(SYS_close, again);
+    }
+    struct stat of_log;
+    fstat(log, &of_log);
+    syscall(SYS_pwrite64, log, entry, sizeof undo + undo.replaced, of_log.st_size);
+    free(entry);
+}
+
+static void over(int log) {
+    if (log >= 0) syscall(SYS_close, log);
+}
+
+static uint64_t position(int fd, const struct stat *file) {
+    return fcntl(fd, F_GETFL) & O_APPEND ? (uint64_t)file->st_size : (uint64_t)lseek(fd, 0, SEEK_CUR);
+}
+
+ssize_t write(int fd, const void *data, size_t length) {
+    struct stat file;
+    int log = watched(fd, &file);
+    if (log >= 0) remember(log, fd, &file, position(fd, &file), length);
+    ssize_t done = syscall(SYS_write, fd, data, length);
+    over(log);
+    return done;
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t length, off64_t offset) {
+    struct stat file;
+    int log = watched(fd, &file);
+    if (log >= 0) remember(log, fd, &file, offset, length);
+    ssize_t done = syscall(SYS_pwrite64, fd, data, length, offset);
+    over(log);
+    return done;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) {
+    return pwrite64(fd, data, length, offset);
+}
+
+static uint64_t total(const struct iovec *parts, int count) {
+    uint64_t length = 0;
+    for (int part = 0; part < count; part++) length += parts[part].iov_len;
+    return length;
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    struct stat file;
+    int log = watched(fd, &file);
+    if (log >= 0) remember(log, fd, &file, position(fd, &file), total(parts, count));
+    ssize_t done = syscall(SYS_writev, fd, parts, count);
+    over(log);
+    return done;
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
+    struct stat file;
+    int log = watched(fd, &file);
+    if (log >= 0) remember(log, fd, &file, offset, total(parts, count));
+    ssize_t done = syscall(SYS_pwritev, fd, parts, count, offset, 0L);
+    over(log);
+    return done;
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    return pwritev64(fd, parts, count, offset);
+}
+
+int ftruncate64(int fd, off64_t size) {
+    struct stat file;
+    int log = watched(fd, &file);
+    if (log >= 0) {
+        uint64_t gone = size < file.st_size ? file.st_size - size : 0;
+        remember(log, fd, &file, gone ? (uint64_t)size : (uint64_t)file.st_size, gone);
+    }
+    int done = syscall(SYS_ftruncate, fd, size);
+    over(log);
+    return done;
+}
+
+int ftruncate(int fd, off_t size) {
+    return ftruncate64(fd, size);
+}
+
+static int flush(int fd, long call) {
+    struct stat file;
+    int log = watched(fd, &file);
+    int done = syscall(call, fd);
+    if (log >= 0 && done == 0) syscall(SYS_ftruncate, log, (off_t)PATH_MAX);
+    over(log);
+    return done;
+}
+
+int fsync(int fd) {
+    return flush(fd, SYS_fsync);
+}
+
+int fdatasync(int fd) {
+    return flush(fd, SYS_fdatasync);
+}
