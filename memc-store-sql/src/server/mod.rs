@@ -94,6 +94,8 @@ struct Inner<S: Server> {
     server: S,
     options: Options,
     readers: Readers<S::Connection>,
+    /// What stood against trusting the server when it was opened, by code: whoever opened it has accepted that.
+    accepted: Vec<String>,
     /// Taken out for a turn, and put back only in good order. Empty means: open another.
     writer: Mutex<Option<S::Connection>>,
 }
@@ -107,9 +109,12 @@ impl<S: Server> Debug for ServerStore<S> {
 impl<S: Server> ServerStore<S> {
     /// Connect, and bring the schema up to date.
     pub(crate) async fn open(server: S, options: Options) -> Result<Self, ConnectError> {
-        let inner = Inner { server, options, readers: Readers::default(), writer: Mutex::new(None) };
+        let (readers, writer) = (Readers::default(), Mutex::new(None));
+        let mut inner = Inner { server, options, readers, accepted: Vec::new(), writer };
         let mut connection = inner.connect().await.map_err(|failure| failure.reading("open"))?;
         S::migrate(&mut connection).await?;
+        let findings = inner.findings(&mut connection).await.map_err(|failure| failure.reading("open"))?;
+        inner.accepted = refusing(&findings).map(|finding| finding.code.clone()).collect();
         inner.readers.keep(connection);
         Ok(ServerStore { inner: Arc::new(inner) })
     }
@@ -124,6 +129,21 @@ impl<S: Server> Inner<S> {
             Ok(connection)
         })
         .await
+    }
+
+    /// What the server's settings say about what it acknowledges; that they cannot be read is a finding as well.
+    async fn findings(&self, connection: &mut S::Connection) -> Result<Vec<Finding>, Failure> {
+        match self.in_time(S::findings(connection)).await {
+            // It answers, but not this.
+            Err(Failure::Corrupt(error)) => Ok(vec![Finding {
+                severity: Severity::Refuse,
+                code: format!("{}.settings", S::KIND),
+                message: format!(
+                    "the server's settings cannot be read, so that nothing is known of them: {error}"
+                ),
+            }]),
+            findings => findings,
+        }
     }
 
     /// What the server has to answer in time. What it does not leaves the connection in no known state.
@@ -161,6 +181,10 @@ impl<S: Server> Inner<S> {
         }
         answer.map_err(reading)
     }
+}
+
+fn refusing(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|finding| finding.severity == Severity::Refuse)
 }
 
 fn silent(patience: Duration) -> Box<dyn Error + Send + Sync> {
@@ -221,24 +245,13 @@ impl<S: Server> Store for ServerStore<S> {
         let inner = &self.inner;
         let reading = |failure: Failure| failure.reading("check");
         let mut connection = inner.connect().await.map_err(reading)?;
-        let findings = inner
-            .in_time(async {
-                S::set_up_for_turns(&mut connection, &inner.options).await?;
-                S::findings(&mut connection).await
-            })
-            .await;
+        let set_up = inner.in_time(S::set_up_for_turns(&mut connection, &inner.options)).await;
+        let findings = match set_up {
+            Ok(()) => inner.findings(&mut connection).await,
+            Err(failure) => Err(failure),
+        };
         close(connection).await;
-        match findings {
-            // It answers, but not this.
-            Err(Failure::Corrupt(error)) => Ok(vec![Finding {
-                severity: Severity::Refuse,
-                code: format!("{}.settings", S::KIND),
-                message: format!(
-                    "the server's settings cannot be read, so that nothing is known of them: {error}"
-                ),
-            }]),
-            findings => findings.map_err(reading),
-        }
+        findings.map_err(reading)
     }
 }
 

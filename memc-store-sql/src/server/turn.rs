@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use memc_core::ledger::{FORMAT, Head};
-use memc_core::store::TurnError;
+use memc_core::store::{Finding, TurnError};
 use tokio::time::timeout;
 
-use super::{Began, Inner, Server, close, silent};
+use super::{Began, Inner, Server, close, refusing, silent};
 use crate::ledger::{Beginning, append, missed};
 use crate::session::Failure;
 use crate::turn::{Caller, away};
@@ -66,8 +66,12 @@ impl<S: Server> Inner<S> {
         let mut connection = self.connect().await?;
         self.in_time(S::set_up_for_turns(&mut connection, &self.options)).await?;
         // The server may not be the one that was checked, or not run with the same settings.
-        for finding in self.in_time(S::findings(&mut connection)).await? {
-            tracing::warn!(code = finding.code, "{}", finding.message);
+        let findings = self.findings(&mut connection).await?;
+        let accepted = |finding: &&Finding| self.accepted.contains(&finding.code);
+        if let Some(finding) = refusing(&findings).find(|finding| !accepted(finding)) {
+            let why = format!("the server has come back with unsafe settings: {}", finding.message);
+            close(connection).await;
+            return Err(Failure::Unavailable(why.into()));
         }
         self.begin_with(connection).await?.map_err(S::failure)
     }

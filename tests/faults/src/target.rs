@@ -25,7 +25,7 @@ impl Kind {
 
     /// Whether the store looks at the server's settings with every new connection, and not only now and then.
     pub(crate) fn looks_at_once(self) -> bool {
-        self == Kind::Redis
+        self != Kind::Sqlite
     }
 
     /// A setting with which the server could lose what it acknowledges, in a power cut.
