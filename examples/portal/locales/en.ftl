@@ -233,6 +233,7 @@ cache-missing =
 cache-endpoints = Endpoints
 cache-endpoints-hint = Give these to your memcached client:
 cache-telnet-hint = To try it by hand:
+cache-releasing-endpoints = It is being given back: there is nothing to connect to any more.
 cache-no-endpoints = No instance is left. Replace the missing ones to get endpoints again.
 cache-releasing-note = The memory counts against the quota, and the name stays taken, until the last instance has stopped.
 state-pending = Starting
@@ -474,6 +475,7 @@ detail-served = with pillar revision { $revision }
 ## Why not
 
 submit-unavailable = The store is away. Nothing was changed; try again in a moment.
+submit-unsafe = Nothing was changed. Changes are stopped until an administrator has made the store safe again. Running caches are not affected.
 submit-outcome-unknown = The store broke off before it answered, so it is not known yet whether this was carried out. Send the form again: it is carried out at most once.
 submit-busy = Too many requests are waiting. Nothing was changed; try again in a moment.
 submit-internal = This could not be decided because of a bug of ours. Nothing was changed; please tell an operator.

@@ -201,6 +201,7 @@ cache-missing = 由于主机失联，缺少 { $n } 个实例。
 cache-endpoints = 访问地址
 cache-endpoints-hint = 将以下地址配置到您的 memcached 客户端：
 cache-telnet-hint = 手动测试：
+cache-releasing-endpoints = 正在归还，已没有可以连接的地址。
 cache-no-endpoints = 已没有可用的实例。补齐缺失的实例后即可重新获得访问地址。
 cache-releasing-note = 在最后一个实例停止之前，内存仍计入配额，名称也仍被占用。
 state-pending = 正在启动
@@ -425,6 +426,7 @@ detail-served = pillar 版本 { $revision }
 ## 拒绝的原因
 
 submit-unavailable = 存储暂时无法访问。没有做任何变更，请稍后重试。
+submit-unsafe = 没有任何更改。在管理员恢复存储的安全设置之前，更改已停止。运行中的缓存不受影响。
 submit-outcome-unknown = 存储在响应之前中断，尚不清楚操作是否已执行。请重新提交，操作最多只会执行一次。
 submit-busy = 等待处理的请求过多。没有做任何变更，请稍后重试。
 submit-internal = 由于程序缺陷无法处理该请求。没有做任何变更，请告知运维人员。

@@ -45,7 +45,7 @@ pub async fn replace_missing(fleet: &Fleet, actor: &Principal, cluster: ClusterI
     let missing: Vec<(TeamName, CacheName)> = fleet.read(|state| {
         (state.caches())
             .filter(|cache| cache.cluster == cluster && !cache.releasing)
-            .filter(|cache| state.instances_of(cache.id).count() < usize::from(cache.instances))
+            .filter(|cache| !state.missing_of(cache).is_empty())
             .filter_map(|cache| Some((state.team(cache.team)?.name.clone(), cache.name.clone())))
             .collect()
     });

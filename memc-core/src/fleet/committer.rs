@@ -24,7 +24,7 @@ const LOOK_UP_PAUSE: Duration = Duration::from_millis(250);
 /// A command and who waits for its answer.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) order: Order,
+    pub(super) order: Arc<Order>,
     pub(super) answer: oneshot::Sender<Result<Receipt, SubmitError>>,
 }
 
@@ -33,7 +33,7 @@ type Verdict = Result<Receipt, SubmitError>;
 pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::with_capacity(MOST_AT_ONCE);
     while queue.recv_many(&mut waiting, MOST_AT_ONCE).await > 0 {
-        let (orders, answers): (Vec<Order>, Vec<_>) =
+        let (orders, answers): (Vec<Arc<Order>>, Vec<_>) =
             waiting.drain(..).map(|waiting| (waiting.order, waiting.answer)).unzip();
         let verdicts = commit(&shared, &orders).await;
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
@@ -43,7 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>)
     }
 }
 
-async fn commit(shared: &Shared, orders: &[Order]) -> Vec<Verdict> {
+async fn commit(shared: &Shared, orders: &[Arc<Order>]) -> Vec<Verdict> {
     match commit_together(shared, orders).await {
         Ok(verdicts) => verdicts,
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
@@ -62,7 +62,7 @@ async fn commit(shared: &Shared, orders: &[Order]) -> Vec<Verdict> {
 /// A failure that the same batch would meet again.
 struct Repeats;
 
-async fn commit_together(shared: &Shared, orders: &[Order]) -> Result<Vec<Verdict>, Repeats> {
+async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<Verdict>, Repeats> {
     let _turn = shared.turn.lock().await;
     let all = |error: SubmitError| Ok(orders.iter().map(|_| Err(error.clone())).collect());
     if let Some(why) = shared.stopped() {
@@ -171,7 +171,7 @@ impl Decide for Reader<'_> {
 /// A batch within a turn.
 struct Turn<'a> {
     shared: &'a Shared,
-    orders: &'a [Order],
+    orders: &'a [Arc<Order>],
     verdicts: Vec<Verdict>,
     commits: Vec<Commit>,
     broken: Option<Inconsistent>,

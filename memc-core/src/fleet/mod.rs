@@ -15,7 +15,7 @@ use crate::ledger::{
 };
 use crate::model::{HostName, Instance, Phase, Principal, Revision, Timestamp};
 use crate::pillar::{Document, document};
-use crate::store::{Finding, Severity, Store, StoreError};
+use crate::store::{Finding, Store, StoreError};
 use shared::Shared;
 
 /// How a [`Fleet`] is run.
@@ -125,8 +125,7 @@ impl Fleet {
     /// See [`OpenError`].
     pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Fleet, OpenError> {
         let findings = store.check().await?;
-        let refusing: Vec<Finding> =
-            findings.iter().filter(|finding| finding.severity == Severity::Refuse).cloned().collect();
+        let refusing: Vec<Finding> = watch::refusing(&findings).cloned().collect();
         if !refusing.is_empty() && !options.accept_risks {
             return Err(OpenError::Unsafe(refusing));
         }
@@ -166,7 +165,8 @@ impl Fleet {
     /// See [`SubmitError`].
     pub async fn submit(&self, order: Order) -> Result<Receipt, SubmitError> {
         let (answer, answered) = oneshot::channel();
-        let waiting = committer::Waiting { order: order.clone(), answer };
+        let order = Arc::new(order);
+        let waiting = committer::Waiting { order: Arc::clone(&order), answer };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
@@ -249,7 +249,7 @@ impl Fleet {
         if !document.meta.stale && waits {
             let command = Command::NoteServed { host: minion.clone(), document: document.meta.revision };
             let (answer, _) = oneshot::channel();
-            let order = Order { actor: system(), request: None, command };
+            let order = Arc::new(Order { actor: system(), request: None, command });
             // Whoever asked for the document does not wait for this; a lost note is made good by the next fetch.
             let _ = self.queue.try_send(committer::Waiting { order, answer });
         }

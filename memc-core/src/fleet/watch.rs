@@ -15,15 +15,14 @@ pub(super) async fn run(shared: Weak<Shared>, every: Duration, accept_risks: boo
         };
         // A store that is away has nothing to lose meanwhile, and writes fail anyway.
         if let Ok(findings) = shared.store().check().await {
-            let why = if accept_risks { None } else { reason(&findings) };
+            let why: Vec<&str> = refusing(&findings).map(|finding| finding.message.as_str()).collect();
+            let why = (!accept_risks && !why.is_empty()).then(|| why.join("; "));
             shared.checked(findings, why);
         }
     }
 }
 
-/// Why nothing may be written, in a sentence.
-pub(super) fn reason(findings: &[Finding]) -> Option<String> {
-    let refusing = findings.iter().filter(|finding| finding.severity == Severity::Refuse);
-    let why: Vec<&str> = refusing.map(|finding| finding.message.as_str()).collect();
-    (!why.is_empty()).then(|| why.join("; "))
+/// What keeps a process from writing.
+pub(super) fn refusing(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|finding| finding.severity == Severity::Refuse)
 }

@@ -201,9 +201,7 @@ impl Facts {
                 let cache = state.cache_named(team, name)?;
                 let cluster = state.cluster(cache.cluster)?;
                 let there: Vec<&Instance> = state.instances_of(cache.id).collect();
-                let kept = |index: u16| there.iter().any(|it| it.index == index && it.moved_to.is_none());
-                let missing = |index: &u16| !kept(*index);
-                let count = (0..cache.instances).filter(missing).count() as u16;
+                let count = state.missing_of(cache).len() as u16;
                 let places = Places::new(state, cluster, count, cache.max_per_rack, &there, now);
                 (cluster, cache.team, cache.memory, count, Mib::ZERO, Asked::New(places))
             }

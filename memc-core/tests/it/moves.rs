@@ -217,6 +217,20 @@ fn what_happens_while_an_instance_moves() {
     }
     assert!(world.state.cache_named(&name("shop"), &name("a")).is_none());
 
+    // Resized after the copy was seen to run, and not yet seen with the new size: clients stay with the copy.
+    let mut world = moving();
+    let copy = world.instances("a")[1].clone();
+    world.seen_running(&copy, 100, true).unwrap();
+    world.ok(resize("a", 90));
+    let cache = world.state.cache_named(&name("shop"), &name("a")).unwrap();
+    let endpoints: Vec<InstanceId> = world.state.endpoints_of(cache.id).map(|it| it.id).collect();
+    assert_eq!(endpoints, [copy.id, world.instances("a")[2].id]);
+    assert!(world.state.missing_of(cache).is_empty());
+    // Given back: nothing to connect to.
+    let id = cache.id;
+    world.ok(release("a"));
+    assert_eq!(world.state.endpoints_of(id).count(), 0);
+
     // The copy's host is lost: what it was to replace stays.
     let mut world = moving();
     world.ok(Command::LoseHost { name: name("m3"), reason: name("a test") });

@@ -72,14 +72,14 @@ impl CacheView {
         let instances: Vec<InstanceView> = instances
             .filter_map(|it| Some(InstanceView::new(&cache.name, it, &state.host(it.host)?.host, seen)))
             .collect();
-        // What is being stopped is nothing to connect to.
-        let kept = instances.iter().filter(|it| it.state != InstanceState::Releasing);
+        let endpoint =
+            |it: &Instance| Some(SocketAddr::new(state.host(it.host)?.host.address, it.port.get()));
         Some(CacheView {
             team,
             name: cache.name.clone(),
             cluster: state.cluster(cache.cluster).map(|cluster| cluster.name.clone()),
             memory_mib: cache.memory,
-            endpoints: kept.map(|it| SocketAddr::new(it.address, it.port.get())).collect(),
+            endpoints: state.endpoints_of(cache.id).filter_map(endpoint).collect(),
             instances,
             instances_wanted: cache.instances,
             max_per_rack: cache.max_per_rack,

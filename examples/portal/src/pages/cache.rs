@@ -1,7 +1,9 @@
 //! One cache: where it answers, how its instances are and what they wait for, what happened to it.
 
+use std::net::SocketAddr;
+
 use askama::Template;
-use memc_core::ledger::{HostView, State};
+use memc_core::ledger::State;
 use memc_core::model::{Cache, CacheName, Instance, Revision, TeamName};
 
 use super::caches::{Glance, glance, path, size};
@@ -58,7 +60,6 @@ struct Row {
 
 /// A cache for a page.
 pub(super) fn view(state: &State, team: &TeamName, cache: &Cache) -> View {
-    let there = state.instances_of(cache.id).count();
     View {
         path: path(team.as_str(), cache.name.as_str()),
         team: team.to_string(),
@@ -69,13 +70,8 @@ pub(super) fn view(state: &State, team: &TeamName, cache: &Cache) -> View {
         max_per_rack: cache.max_per_rack,
         state: glance(state, cache),
         releasing: cache.releasing,
-        missing: if cache.releasing { 0 } else { usize::from(cache.instances).saturating_sub(there) },
+        missing: if cache.releasing { 0 } else { state.missing_of(cache).len() },
     }
-}
-
-/// Where an instance answers.
-fn endpoint(host: &HostView, instance: &Instance) -> String {
-    std::net::SocketAddr::new(host.host.address, instance.port.get()).to_string()
 }
 
 pub(super) async fn page(member: Member, At((team, name)): At<(TeamName, CacheName)>) -> Answer {
@@ -87,15 +83,17 @@ pub(super) async fn page(member: Member, At((team, name)): At<(TeamName, CacheNa
     let mut page = Page::new(&member.visit, Section::Caches);
     let found = fleet.read(|state| {
         let cache = state.cache_named(&team, &name)?;
-        let (mut rows, mut endpoints, mut telnet) = (Vec::new(), Vec::new(), String::new());
+        let at = |it: &Instance| state.host(it.host).map(|host| (host.host.address, it.port));
+        let places: Vec<_> = state.endpoints_of(cache.id).filter_map(at).collect();
+        let telnet =
+            places.first().map(|(address, port)| format!("telnet {address} {port}")).unwrap_or_default();
+        let endpoints: Vec<String> =
+            places.iter().map(|(address, port)| SocketAddr::new(*address, port.get()).to_string()).collect();
+        let mut rows = Vec::new();
         for instance in state.instances_of(cache.id) {
             let Some(host) = state.host(instance.host) else {
                 continue;
             };
-            if telnet.is_empty() {
-                telnet = format!("telnet {} {}", host.host.address, instance.port);
-            }
-            endpoints.push(endpoint(host, instance));
             rows.push(Row {
                 index: instance.index,
                 name: format!("{}.{}", cache.name, instance.index),

@@ -52,7 +52,7 @@ pub(super) struct Glance {
 /// How a cache is.
 pub(super) fn glance(state: &State, cache: &Cache) -> Glance {
     let states: Vec<InstanceState> = state.instances_of(cache.id).map(|instance| instance.state()).collect();
-    let missing = usize::from(cache.instances).saturating_sub(states.len());
+    let missing = state.missing_of(cache).len();
     let up = state.instances_of(cache.id).filter(|instance| instance.observed.is_some()).count();
     let running = states.iter().filter(|state| **state == InstanceState::Running).count();
     let shrinking = states.contains(&InstanceState::Shrinking);

@@ -11,6 +11,7 @@ pub(super) fn submit_error(error: &SubmitError) -> Text {
     match error {
         SubmitError::Refused(refusal) => self::refusal(refusal),
         SubmitError::Unavailable(_) => text("submit-unavailable"),
+        SubmitError::Unsafe(_) => text("submit-unsafe"),
         SubmitError::OutcomeUnknown => text("submit-outcome-unknown"),
         SubmitError::Busy => text("submit-busy"),
         SubmitError::Closed => text("submit-unavailable"),

@@ -123,9 +123,7 @@ impl<'a> Draft<'a> {
         let cache = self.kept_cache(team_name, name)?;
         let cluster = self.cluster_of(cache)?;
         let there: Vec<Instance> = self.state.instances_of(cache.id).cloned().collect();
-        let missing: Vec<u16> = (0..cache.instances)
-            .filter(|index| !there.iter().any(|it| it.index == *index && it.moved_to.is_none()))
-            .collect();
+        let missing = self.state.missing_of(cache);
         let count = missing.len() as u16;
         if count > 0 {
             self.check_quota(cluster, cache.team, cache.memory.times(count.into()))?;

@@ -8,8 +8,8 @@ use super::{HostView, PortUse, State};
 use crate::ledger::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, HostStatus,
-    Instance, InstanceId, InstanceState, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId,
-    Revision, Team, TeamId, TeamName, Timestamp,
+    Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId, Revision,
+    Team, TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -156,18 +156,24 @@ impl State {
             .filter_map(|id| self.instances.get(id))
     }
 
-    /// The instances of a cache that clients should use, by index, one for each: of a pair that is being moved the old
-    /// one until the copy has been seen to run.
+    /// The places of a cache that have no instance, by index: since a host was lost. One that is being moved away from
+    /// has its copy.
+    #[must_use]
+    pub fn missing_of(&self, cache: &Cache) -> Vec<u16> {
+        let there =
+            |index: u16| self.instances_of(cache.id).any(|it| it.index == index && it.moved_to.is_none());
+        (0..cache.instances).filter(|index| !there(*index)).collect()
+    }
+
+    /// The instances of a cache that clients should use, by index, one for each place: of a pair that is being moved the
+    /// old one until the copy has been seen to run; none that is being given back.
     pub fn endpoints_of(&self, cache: CacheId) -> impl Iterator<Item = &Instance> {
-        let runs = |copy: &Instance| copy.state() == InstanceState::Running;
-        let all = move || self.instances_of(cache);
+        let kept = |it: &&Instance| it.phase != Phase::Releasing;
+        let seen = |it: &Instance| it.observed.is_some();
+        let all = move || self.instances_of(cache).filter(kept);
         all().filter(move |it| match it.moved_to {
-            Some(copy) => it.phase != Phase::Releasing && !self.instance(copy).is_some_and(runs),
-            None => {
-                let waits_for_it =
-                    |other: &Instance| other.moved_to == Some(it.id) && other.phase != Phase::Releasing;
-                runs(it) || !all().any(waits_for_it)
-            }
+            Some(copy) => !self.instance(copy).is_some_and(seen),
+            None => seen(it) || !all().any(|other| other.moved_to == Some(it.id)),
         })
     }
 
