@@ -1,11 +1,11 @@
 //! How fast the stores are on this machine: a large fleet, one process.
 //!
 //! ```text
-//! cargo run --release -p memc-store-sql --example sql_speed [STORE...]
+//! cargo run --release -p memc-faults --example store_speed [STORE...]
 //! ```
 //!
-//! A store is `sqlite` (the default; in a temporary directory), `postgres` or `mariadb` (a private server of its own), or
-//! the URL of an empty database.
+//! A store is `sqlite` (the default; in a temporary directory), `postgres`, `mariadb` or `redis` (a private server of its
+//! own), or the URL of an empty one.
 
 #![allow(clippy::unwrap_used)] // a benchmark that cannot go on may panic
 
@@ -19,7 +19,7 @@ use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
 use memc_core::model::{
     CacheName, ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, RequestId, TeamName,
 };
-use memc_test_servers::{MariaDb, Postgres};
+use memc_test_servers::{MariaDb, Postgres, Redis};
 
 const HOSTS: usize = 10_000;
 const CLIENTS: usize = 64;
@@ -37,7 +37,11 @@ fn shop() -> TeamName {
 }
 
 async fn open(url: &str) -> Fleet {
-    Fleet::open(memc_store_sql::connect(url).await.unwrap(), Options::default()).await.unwrap()
+    let store = match url.starts_with("redis") {
+        true => memc_store_redis::connect(url).await.unwrap(),
+        false => memc_store_sql::connect(url).await.unwrap(),
+    };
+    Fleet::open(store, Options::default()).await.unwrap()
 }
 
 /// Give commands from as many clients as there are, and say how long it took.
@@ -74,6 +78,7 @@ async fn main() {
         let server = match &*store {
             "postgres" => Some(Postgres::start(&[])),
             "mariadb" => Some(MariaDb::start(&[])),
+            "redis" => Some(Redis::start(&[])),
             _ => None,
         };
         let url = match (server.as_ref(), &*store) {
