@@ -233,7 +233,6 @@ cache-missing =
 cache-endpoints = Endpoints
 cache-endpoints-hint = Give these to your memcached client:
 cache-telnet-hint = To try it by hand:
-cache-releasing-endpoints = It is being given back: there is nothing to connect to any more.
 cache-no-endpoints = No instance is left. Replace the missing ones to get endpoints again.
 cache-releasing-note = The memory counts against the quota, and the name stays taken, until the last instance has stopped.
 state-pending = Starting

@@ -201,7 +201,6 @@ cache-missing = 由于主机失联，缺少 { $n } 个实例。
 cache-endpoints = 访问地址
 cache-endpoints-hint = 将以下地址配置到您的 memcached 客户端：
 cache-telnet-hint = 手动测试：
-cache-releasing-endpoints = 正在归还，已没有可以连接的地址。
 cache-no-endpoints = 已没有可用的实例。补齐缺失的实例后即可重新获得访问地址。
 cache-releasing-note = 在最后一个实例停止之前，内存仍计入配额，名称也仍被占用。
 state-pending = 正在启动
