@@ -183,3 +183,35 @@ proptest! {
         }
     }
 }
+
+/// An instance without any size is one all the same: its host is not empty while it is there.
+#[test]
+fn what_weighs_nothing_is_not_forgotten() {
+    let host = |id| LayoutHost {
+        id: HostId::new(id),
+        rack: None,
+        memory: Mib::ZERO,
+        limit: Mib::ZERO,
+        booked: Mib::ZERO,
+        ports: 1,
+        open: true,
+    };
+    let instance = |id, host, movable| LayoutInstance {
+        id: InstanceId::new(id),
+        cache: 0,
+        host,
+        memory: Mib::ZERO,
+        booked: Mib::ZERO,
+        rebooked: Mib::ZERO,
+        movable,
+    };
+    // Nothing can move: each host has an instance of the one cache, and one of them stays.
+    let layout = Layout {
+        hosts: vec![host(1), host(2)],
+        caches: vec![LayoutCache { id: CacheId::new(1), max_per_rack: None }],
+        instances: vec![instance(1, 0, false), instance(2, 1, true)],
+    };
+    for work in [1, 50, 5_000] {
+        assert!(rebalance(&layout, Budget::UNLIMITED, work).emptied.is_empty());
+    }
+}

@@ -200,7 +200,9 @@ fn ends(
     let mean = movable.iter().map(|instance| board.need(*instance)).sum::<u64>() / movable.len() as u64;
     let mut best = None;
     for round in 0..rounds {
-        if state.excess == 0 && state.cold <= state.cap {
+        // What books nothing is above no limit, and has to leave all the same.
+        let left = || closed.iter().any(|host| !state.on[*host as usize].is_empty());
+        if state.excess == 0 && state.cold <= state.cap && !left() {
             best = Some(state.at.clone());
             if state.cold == least {
                 break;
