@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ledger::{
-    Command, Commit, Decision, FORMAT, Facts, Inconsistent, Order, Receipt, Refusal, State, decide,
+    Command, Commit, Decision, FORMAT, Inconsistent, Order, Receipt, Refusal, State, Survey, decide,
 };
 use crate::model::{HostName, Instance, Phase, Principal, Revision, Timestamp};
 use crate::pillar::{Document, document};
@@ -171,21 +171,27 @@ impl Fleet {
             mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
             mpsc::error::TrySendError::Closed(_) => SubmitError::Closed,
         })?;
-        let answer = answered.await.unwrap_or(Err(SubmitError::Closed));
-        answer.map_err(|error| match error {
-            SubmitError::Refused(refusal) => self.explain(&order, *refusal).into(),
-            error => error,
-        })
+        match answered.await.unwrap_or(Err(SubmitError::Closed)) {
+            Err(SubmitError::Refused(refusal)) if refusal.asks_for_room() => {
+                // Where there are many hosts that takes a while, and other tasks have to go on.
+                let (fleet, plain) = (self.clone(), refusal.clone());
+                let explained = tokio::task::spawn_blocking(move || fleet.explain(&order, *refusal)).await;
+                Err(SubmitError::Refused(explained.map_or(plain, Box::new)))
+            }
+            answer => answer,
+        }
     }
 
-    /// Work out what stood in the way, outside any turn. By now others may have changed it: then the state as it is
-    /// now counts, at the revision that the explanation names; and if nothing is in the way any more, it says no more
-    /// than the refusal.
+    /// Work out what stood in the way, outside any turn, and without keeping writers waiting. By now others may have
+    /// changed it: then the state as it is now counts, at the revision that the explanation names; and if nothing is in
+    /// the way any more, it says no more than the refusal.
     fn explain(&self, order: &Order, refusal: Refusal) -> Refusal {
         if !refusal.asks_for_room() {
             return refusal;
         }
-        match self.read(|state| Facts::of(state, order, self.now(state))) {
+        let mut survey = Survey::new(order, self.read(|state| self.now(state)));
+        while !self.read(|state| survey.read(state)) {}
+        match survey.facts() {
             Some(facts) => refusal.with(facts),
             None => refusal,
         }

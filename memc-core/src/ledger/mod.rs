@@ -13,4 +13,4 @@ pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
 pub use decide::{Decision, decide};
 pub use refusal::{Object, Refusal};
 pub use state::{HostView, Inconsistent, PortUse, Ports, State};
-pub use why::{Facts, HostsToAdd, MoveOffer, Rule, WhyNot};
+pub use why::{Facts, HostsToAdd, MoveOffer, Rule, Survey, WhyNot};

@@ -36,6 +36,7 @@
 //! |---|---|
 //! | [`Index::set`], a host changed | O(log n) |
 //! | [`Index::place`] | O((h + k) log n), and O(R log n) more at worst; never n |
+//! | [`Survey::read`](crate::ledger::Survey::read), what a writer may wait for while a refusal is explained | 128 records; never n |
 //! | [`Facts::explain`](crate::ledger::Facts::explain), a refusal, outside the turn | O(n log size) |
 //! | [`State::layout`](crate::ledger::State::layout), a copy for planning | O(n log n) |
 //!

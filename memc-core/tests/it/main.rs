@@ -12,6 +12,7 @@ mod observe;
 mod plans;
 mod rules;
 mod simulate;
+mod survey;
 mod why;
 mod world;
 

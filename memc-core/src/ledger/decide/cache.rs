@@ -1,10 +1,10 @@
 //! Allocating, resizing, releasing and repairing caches.
 
 use super::{Draft, Outcome, not_found, out_of_range};
-use crate::ledger::{Object, PortUse, Refusal};
+use crate::ledger::{Object, PortUse, Refusal, State};
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterName, HostId, Instance, InstanceId, Key, Mib, Phase, Port,
-    Principal, Record, TeamId, TeamName,
+    Principal, Record, TeamId, TeamName, Timestamp,
 };
 use crate::placement::{self, Taken};
 
@@ -21,14 +21,7 @@ impl<'a> Draft<'a> {
     ) -> Result<Outcome, Refusal> {
         let team = self.team(team_name)?.id;
         let cluster = self.cluster(cluster)?;
-        check_size(cluster, memory)?;
-        if !(1..=cluster.policy.max_instances).contains(&instances) {
-            let rule = format!("from 1 to {} in cluster {}", cluster.policy.max_instances, cluster.name);
-            return Err(out_of_range("instances", instances, rule));
-        }
-        if max_per_rack == Some(0) {
-            return Err(out_of_range("max_per_rack", 0, "at least 1"));
-        }
+        check_shape(cluster, (memory, instances, max_per_rack))?;
         if let Some(cache) = self.state.cache_named(team_name, name) {
             let (object, name) = (Object::Cache, format!("{team_name}/{name}"));
             return Err(Refusal::NameTaken { object, name, releasing: cache.releasing });
@@ -231,6 +224,35 @@ impl<'a> Draft<'a> {
             .cluster(cache.cluster)
             .ok_or_else(|| not_found(Object::Cluster, &cache.cluster.to_string()))
     }
+}
+
+/// Whether an allocation in this cluster would be carried out, a name in use apart.
+pub(in crate::ledger) fn has_room(
+    state: &State,
+    cluster: &Cluster,
+    team: TeamId,
+    (memory, instances, max_per_rack): (Mib, u16, Option<u16>),
+    now: Timestamp,
+) -> bool {
+    let draft = Draft::new(state, now);
+    check_shape(cluster, (memory, instances, max_per_rack)).is_ok()
+        && draft.check_quota(cluster, team, memory.times(instances.into())).is_ok()
+        && draft.find_room(cluster, memory, instances, max_per_rack, &[]).is_ok()
+}
+
+fn check_shape(
+    cluster: &Cluster,
+    (memory, instances, max_per_rack): (Mib, u16, Option<u16>),
+) -> Result<(), Refusal> {
+    check_size(cluster, memory)?;
+    if !(1..=cluster.policy.max_instances).contains(&instances) {
+        let rule = format!("from 1 to {} in cluster {}", cluster.policy.max_instances, cluster.name);
+        return Err(out_of_range("instances", instances, rule));
+    }
+    if max_per_rack == Some(0) {
+        return Err(out_of_range("max_per_rack", 0, "at least 1"));
+    }
+    Ok(())
 }
 
 fn check_size(cluster: &Cluster, memory: Mib) -> Result<(), Refusal> {

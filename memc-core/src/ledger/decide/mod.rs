@@ -9,6 +9,7 @@ mod setup;
 use std::borrow::Cow;
 use std::time::Duration;
 
+pub(super) use self::cache::has_room;
 use super::{Action, Change, Command, Object, Order, Receipt, Refusal, State};
 use crate::model::{
     Cache, CacheName, Cluster, ClusterName, FleetRecord, HostName, Key, Reason, Record, Request, Revision,
@@ -55,8 +56,7 @@ pub fn decide(state: &State, order: &Order, now: Timestamp) -> Result<Decision, 
             Err(Refusal::RequestIdReused)
         };
     }
-    let draft =
-        Draft { state, now, revision: state.head().revision.next(), changes: Vec::new(), last_id: None };
+    let draft = Draft::new(state, now);
     let (action, subject, mut changes) = draft.carry_out(order)?;
     if changes.is_empty() && order.request.is_none() {
         let receipt = Receipt { revision: state.head().revision, at: now, subject };
@@ -87,6 +87,10 @@ struct Draft<'a> {
 type Outcome = (Action, Key, Vec<Change>);
 
 impl<'a> Draft<'a> {
+    fn new(state: &'a State, now: Timestamp) -> Self {
+        Draft { state, now, revision: state.head().revision.next(), changes: Vec::new(), last_id: None }
+    }
+
     fn carry_out(self, order: &Order) -> Result<Outcome, Refusal> {
         match &order.command {
             Command::Found { id } => self.found(*id),

@@ -1,6 +1,7 @@
 //! Taking commits in, and changes back.
 
 use super::ports::OpenPorts;
+use super::recent::Touched;
 use super::{CacheEntry, HostView, Inconsistent, PortUse, Ports, State, Totals};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
@@ -58,6 +59,7 @@ impl State {
             Change::Put(Record::Host(it)) => self.put_host(it)?.map(Record::Host),
             Change::Put(Record::Team(it)) => self.put_team(it).map(Record::Team),
             Change::Put(Record::Quota(it)) => {
+                self.recent.touch(Touched::Cluster(it.cluster));
                 self.quotas.insert((it.cluster, it.team), it).map(Record::Quota)
             }
             Change::Put(Record::Cache(it)) => self.put_cache(it)?.map(Record::Cache),
@@ -76,7 +78,10 @@ impl State {
             Key::Cluster { id } => self.remove_cluster(*id).map(Record::Cluster),
             Key::Host { id } => self.remove_host(*id)?.map(Record::Host),
             Key::Team { id } => self.remove_team(*id).map(Record::Team),
-            Key::Quota { cluster, team } => self.quotas.remove(&(*cluster, *team)).map(Record::Quota),
+            Key::Quota { cluster, team } => {
+                self.recent.touch(Touched::Cluster(*cluster));
+                self.quotas.remove(&(*cluster, *team)).map(Record::Quota)
+            }
             Key::Cache { id } => self.remove_cache(*id)?.map(Record::Cache),
             Key::Instance { id } => self.remove_instance(*id).map(Record::Instance),
             Key::RetiredPort { host, port } => self.remove_retired(*host, *port).map(Record::RetiredPort),
@@ -94,6 +99,7 @@ impl State {
         }
         self.cluster_names.insert(cluster.name.clone(), id);
         self.clusters.insert(id, cluster);
+        self.recent.touch(Touched::Cluster(id));
         let hosts: Vec<HostId> =
             self.hosts_of(id).chain(self.removed_hosts()).map(|view| view.host.id).collect();
         for host in hosts {
@@ -106,6 +112,7 @@ impl State {
     fn remove_cluster(&mut self, id: ClusterId) -> Option<Cluster> {
         let cluster = self.clusters.remove(&id)?;
         self.cluster_names.remove(&cluster.name);
+        self.recent.touch(Touched::Cluster(id));
         Some(cluster)
     }
 
@@ -126,6 +133,7 @@ impl State {
         if let Some(before) = &before {
             self.forget_names(before);
             self.count_memory(before, false);
+            self.recent.touch(Touched::Cluster(before.cluster));
         }
         if host.status == HostStatus::Removed {
             self.removed_hosts.insert((host.cluster, id));
@@ -158,6 +166,8 @@ impl State {
         self.forget_names(&view.host);
         self.count_memory(&view.host, false);
         self.index.set(id, None);
+        self.recent.touch(Touched::Cluster(view.host.cluster));
+        self.recent.touch(Touched::Host(id));
         Ok(Some(view.host))
     }
 
@@ -217,7 +227,15 @@ impl State {
         let id = cache.id;
         match self.caches.get_mut(&id) {
             // A cache keeps team, name and cluster for life.
-            Some(entry) => Ok(Some(std::mem::replace(&mut entry.cache, cache))),
+            Some(entry) => {
+                let before = std::mem::replace(&mut entry.cache, cache);
+                let after = &entry.cache;
+                if (before.max_per_rack, before.releasing) != (after.max_per_rack, after.releasing) {
+                    let instances = entry.instances.iter().filter_map(|id| self.instances.get(id));
+                    instances.for_each(|it| self.recent.touch(Touched::Host(it.host)));
+                }
+                Ok(Some(before))
+            }
             None => {
                 self.cache_names.entry(cache.team).or_default().insert(cache.name.clone(), id);
                 self.total(cache.cluster, |totals| totals.caches += 1);
@@ -401,6 +419,7 @@ impl State {
 
     /// Tell placement that what is on a host has changed, but not the host.
     fn reindex_offer(&mut self, id: HostId) {
+        self.recent.touch(Touched::Host(id));
         if let Some(view) = self.hosts.get(&id)
             && let Some(cluster) = self.clusters.get(&view.host.cluster)
         {
@@ -418,6 +437,7 @@ impl State {
             (view.host.status == HostStatus::Active).then_some(site)
         });
         self.index.set(id, site);
+        self.recent.touch(Touched::Host(id));
     }
 }
 

@@ -1,10 +1,37 @@
 //! A cluster copied out of the state, for planning outside any turn.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{PortUse, State};
-use crate::model::{CacheId, ClusterId, HostId, HostStatus, Instance, InstanceId, Phase, Timestamp};
+use super::{HostView, PortUse, State};
+use crate::model::{CacheId, ClusterId, HostStatus, InstanceId, Mib, Phase, Policy, Timestamp};
 use crate::placement::{Layout, LayoutCache, LayoutHost, LayoutInstance};
+
+/// A host and what is on it, copied by itself: [`assemble`] makes a [`Layout`] of all of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ledger) struct Inventory {
+    host: LayoutHost,
+    instances: Vec<Item>,
+}
+
+impl Inventory {
+    /// How many records it is made of.
+    pub(in crate::ledger) fn records(&self) -> usize {
+        1 + self.instances.len()
+    }
+}
+
+/// An instance of an [`Inventory`] and what matters of its cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    id: InstanceId,
+    cache: CacheId,
+    max_per_rack: Option<u16>,
+    memory: Mib,
+    booked: Mib,
+    moved_to: Option<InstanceId>,
+    /// Is being given back.
+    leaves: bool,
+}
 
 impl State {
     /// A cluster as planning sees it at `now`. O(n log n) in its hosts and instances; nothing else of the fleet is
@@ -14,51 +41,72 @@ impl State {
         let Some(policy) = self.cluster(cluster).map(|cluster| &cluster.policy) else {
             return Layout::default();
         };
-        let mut positions: HashMap<HostId, u32> = HashMap::new();
-        let mut hosts = Vec::new();
-        let present = |view: &&super::HostView| view.host.status != HostStatus::Lost;
-        for view in self.hosts_of(cluster).filter(present) {
-            positions.insert(view.host.id, hosts.len() as u32);
-            hosts.push(LayoutHost {
-                id: view.host.id,
-                rack: view.host.rack.clone(),
-                memory: view.host.memory,
-                limit: policy.open_to_new(view.host.memory),
-                booked: view.booked,
-                ports: u32::try_from(view.free_ports(now)).unwrap_or(u32::MAX),
-                open: view.host.status == HostStatus::Active,
-            });
-        }
-        let uses = self.hosts_of(cluster).flat_map(|view| view.ports.values());
-        let ids: BTreeSet<CacheId> = uses
-            .filter_map(|usage| match usage {
-                PortUse::Instance(id) => self.instance(*id).map(|it| it.cache),
-                PortUse::Retired(_) => None,
-            })
-            .collect();
-        let (mut caches, mut instances) = (Vec::new(), Vec::new());
-        for id in ids {
-            let there: Vec<&Instance> = self.instances_of(id).collect();
-            let Some(cache) = self.cache(id).filter(|_| !there.is_empty()) else {
-                continue;
-            };
-            let copies: HashSet<InstanceId> = there.iter().filter_map(|it| it.moved_to).collect();
-            let position = caches.len() as u32;
-            caches.push(LayoutCache { id, max_per_rack: cache.max_per_rack });
-            instances.extend(there.into_iter().filter_map(|it| {
-                let stays = cache.releasing || it.phase == Phase::Releasing;
-                Some(LayoutInstance {
-                    id: it.id,
-                    cache: position,
-                    host: *positions.get(&it.host)?,
-                    memory: it.memory,
-                    booked: it.booked,
-                    rebooked: policy.overhead.booking(it.memory),
-                    movable: !stays && it.moved_to.is_none() && !copies.contains(&it.id),
-                })
-            }));
-        }
-        instances.sort_unstable_by_key(|it| it.id);
-        Layout { hosts, caches, instances }
+        assemble(policy, self.hosts_of(cluster).filter_map(|view| self.inventory(view, now)))
     }
+
+    /// A host for a layout; `None` for one that is lost. O(its ports).
+    pub(in crate::ledger) fn inventory(&self, view: &HostView, now: Timestamp) -> Option<Inventory> {
+        if view.host.status == HostStatus::Lost {
+            return None;
+        }
+        let host = LayoutHost {
+            id: view.host.id,
+            rack: view.host.rack.clone(),
+            memory: view.host.memory,
+            limit: Mib::ZERO,
+            booked: view.booked,
+            ports: u32::try_from(view.free_ports(now)).unwrap_or(u32::MAX),
+            open: view.host.status == HostStatus::Active,
+        };
+        let mut instances = Vec::with_capacity(view.instances as usize);
+        instances.extend(view.ports.values().filter_map(|usage| {
+            let PortUse::Instance(id) = usage else {
+                return None;
+            };
+            let it = self.instance(*id)?;
+            let cache = self.cache(it.cache)?;
+            Some(Item {
+                id: it.id,
+                cache: it.cache,
+                max_per_rack: cache.max_per_rack,
+                memory: it.memory,
+                booked: it.booked,
+                moved_to: it.moved_to,
+                leaves: cache.releasing || it.phase == Phase::Releasing,
+            })
+        }));
+        Some(Inventory { host, instances })
+    }
+}
+
+/// A layout of the hosts of a cluster that has this policy. O(n log n).
+pub(in crate::ledger) fn assemble(policy: &Policy, hosts: impl Iterator<Item = Inventory>) -> Layout {
+    let mut all: Vec<Inventory> = hosts.collect();
+    all.sort_unstable_by_key(|it| it.host.id);
+    let items = || {
+        let hosts = all.iter().zip(0u32..);
+        hosts.flat_map(|(it, host)| it.instances.iter().map(move |item| (host, item)))
+    };
+    let copies: HashSet<InstanceId> = items().filter_map(|(_, item)| item.moved_to).collect();
+    let caches: BTreeMap<CacheId, Option<u16>> =
+        items().map(|(_, item)| (item.cache, item.max_per_rack)).collect();
+    let positions: HashMap<CacheId, u32> = caches.keys().copied().zip(0..).collect();
+    let mut instances: Vec<LayoutInstance> = items()
+        .map(|(host, item)| LayoutInstance {
+            id: item.id,
+            cache: positions[&item.cache],
+            host,
+            memory: item.memory,
+            booked: item.booked,
+            rebooked: policy.overhead.booking(item.memory),
+            movable: !item.leaves && item.moved_to.is_none() && !copies.contains(&item.id),
+        })
+        .collect();
+    instances.sort_unstable_by_key(|it| it.id);
+    let caches = caches.into_iter().map(|(id, max_per_rack)| LayoutCache { id, max_per_rack }).collect();
+    let hosts = all
+        .into_iter()
+        .map(|it| LayoutHost { limit: policy.open_to_new(it.host.memory), ..it.host })
+        .collect();
+    Layout { hosts, caches, instances }
 }

@@ -4,14 +4,18 @@ mod fold;
 mod layout;
 mod ports;
 mod read;
+mod recent;
 mod shared;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+pub(in crate::ledger) use self::layout::{Inventory, assemble};
 use self::ports::OpenPorts;
 pub use self::ports::Ports;
+use self::recent::Recent;
+pub(in crate::ledger) use self::recent::{Mark, Touched};
 use self::shared::Shared;
 use self::table::{Row, Table};
 use super::Head;
@@ -132,6 +136,7 @@ pub struct State {
     index: Index,
     racks: Shared<Rack>,
     people: Shared<Principal>,
+    recent: Recent,
 }
 
 impl Default for State {
@@ -160,6 +165,7 @@ impl Default for State {
             index: Index::default(),
             racks: Shared::default(),
             people: Shared::default(),
+            recent: Recent::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use std::net::IpAddr;
 
-use super::{HostView, PortUse, State};
+use super::{HostView, Mark, PortUse, State, Touched};
 use crate::ledger::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, HostStatus,
@@ -26,6 +26,26 @@ impl State {
         self.fleet.as_ref()
     }
 
+    /// This moment, to ask later what was touched since.
+    pub(in crate::ledger) fn mark(&self) -> Mark {
+        self.recent.mark()
+    }
+
+    /// What was touched since, oldest first, up to `most`; with the moment up to which that is all, and whether that
+    /// is now. `None` if that is not remembered, or was another state.
+    pub(in crate::ledger) fn touched_since(
+        &self,
+        mark: &Mark,
+        most: usize,
+    ) -> Option<(impl Iterator<Item = Touched>, Mark, bool)> {
+        self.recent.since(mark, most)
+    }
+
+    /// Clusters from this number on, by number.
+    pub(in crate::ledger) fn clusters_from(&self, first: ClusterId) -> impl Iterator<Item = &Cluster> {
+        self.clusters.range(first..).map(|(_, cluster)| cluster)
+    }
+
     /// Every cluster, by name.
     pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
         self.cluster_names.values().filter_map(|id| self.clusters.get(id))
@@ -45,8 +65,17 @@ impl State {
 
     /// The hosts of a cluster, by number.
     pub fn hosts_of(&self, cluster: ClusterId) -> impl Iterator<Item = &HostView> {
+        self.hosts_from(cluster, HostId::new(0))
+    }
+
+    /// Those of them from this number on.
+    pub(in crate::ledger) fn hosts_from(
+        &self,
+        cluster: ClusterId,
+        first: HostId,
+    ) -> impl Iterator<Item = &HostView> {
         self.cluster_hosts
-            .range((cluster, HostId::new(0))..)
+            .range((cluster, first)..)
             .take_while(move |(of, _)| *of == cluster)
             .filter_map(|(_, host)| self.hosts.get(host))
     }

@@ -1,18 +1,18 @@
 //! Why not, and what would do instead: worked out after a turn has refused something.
 //!
-//! [`Facts::of`] copies what matters while the state is read, which is all that a writer may wait for. The rest is
-//! worked out from the copy.
+//! A [`Survey`] copies what matters, a little at a time; a writer waits at most for one such read, whatever the size
+//! of the fleet. The rest is worked out from the copy.
 
-use std::collections::{BTreeMap, HashMap};
+mod survey;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{Command, HostView, Order, PortUse, State, decide};
-use crate::model::{
-    Cluster, ClusterName, HostId, HostName, HostStatus, Instance, InstanceId, Mib, Phase, Policy, Port,
-    PortRange, Rack, Revision, Timestamp,
-};
+pub use self::survey::Survey;
+use super::{Order, State};
+use crate::model::{ClusterName, HostName, InstanceId, Mib, Policy, Revision, Timestamp};
 use crate::placement::Layout;
 use crate::placement::plan::{self, Answer, Budget};
 
@@ -188,58 +188,12 @@ pub struct Facts {
 
 impl Facts {
     /// Copy what matters for an order that was refused; `None` if it is none that asks for memory, or names what is
-    /// not there. O(hosts of the cluster).
+    /// not there. O(hosts of the cluster); who must not keep writers waiting for that reads a [`Survey`].
     #[must_use]
     pub fn of(state: &State, order: &Order, now: Timestamp) -> Option<Facts> {
-        let (cluster, team, memory, count, kept, asked) = match &order.command {
-            Command::Allocate { team, cluster, memory, instances, max_per_rack, .. } => {
-                let cluster = state.cluster_named(cluster)?;
-                let places = Places::new(state, cluster, *instances, *max_per_rack, &[], now);
-                (cluster, state.team_named(team)?.id, *memory, *instances, Mib::ZERO, Asked::New(places))
-            }
-            Command::Replace { team, name } => {
-                let cache = state.cache_named(team, name)?;
-                let cluster = state.cluster(cache.cluster)?;
-                let there: Vec<&Instance> = state.instances_of(cache.id).collect();
-                let count = state.missing_of(cache).len() as u16;
-                let places = Places::new(state, cluster, count, cache.max_per_rack, &there, now);
-                (cluster, cache.team, cache.memory, count, Mib::ZERO, Asked::New(places))
-            }
-            Command::Resize { team, name, memory } => {
-                let cache = state.cache_named(team, name)?;
-                let cluster = state.cluster(cache.cluster)?;
-                let grows = |it: &&Instance| it.phase != Phase::Releasing;
-                let kept: Vec<&Instance> = state.instances_of(cache.id).filter(grows).collect();
-                let counted: Vec<Mib> =
-                    kept.iter().filter(|it| it.moved_to.is_none()).map(|it| it.memory).collect();
-                let growing = kept.into_iter().map(|it| Growing::of(state, it)).collect();
-                let asked = Asked::Grow { current: cache.memory, growing };
-                let count = counted.len() as u16;
-                (cluster, cache.team, *memory, count, counted.into_iter().sum(), asked)
-            }
-            _ => return None,
-        };
-        let need = cluster.policy.overhead.booking(memory);
-        let moving = match &asked {
-            Asked::Grow { growing, .. } if growing.iter().any(|it| need > it.booked.plus(it.free)) => {
-                let instances = growing.iter().map(|it| (it.instance, need)).collect();
-                Some((state.layout(cluster.id, now), plan::Request::Grow { instances }))
-            }
-            _ => None,
-        };
-        Some(Facts {
-            revision: state.head().revision,
-            now,
-            memory,
-            asked,
-            moving,
-            count,
-            quota_left: state.quota(cluster.id, team).minus(state.used(cluster.id, team).minus(kept)),
-            policy: cluster.policy.clone(),
-            booked: state.booked(cluster.id),
-            cluster_memory: state.memory(cluster.id),
-            elsewhere: elsewhere(state, order, cluster, now),
-        })
+        let mut survey = Survey::new(order, now);
+        while !survey.read(state) {}
+        survey.facts()
     }
 
     /// Whether it would be carried out by now.
@@ -422,47 +376,6 @@ impl Facts {
 }
 
 impl Places {
-    fn new(
-        state: &State,
-        cluster: &Cluster,
-        count: u16,
-        max_per_rack: Option<u16>,
-        there: &[&Instance],
-        now: Timestamp,
-    ) -> Places {
-        let mut racks: HashMap<Option<&Rack>, u32> = HashMap::new();
-        let mut of_the_cache: BTreeMap<HostId, usize> = BTreeMap::new();
-        for instance in there {
-            *of_the_cache.entry(instance.host).or_default() += 1;
-        }
-        let most = max_per_rack.map_or(usize::MAX, usize::from);
-        let mut places = Places { most, held: Vec::new(), open: Vec::new(), closed: Vec::new() };
-        for view in state.hosts_of(cluster.id) {
-            let rack = *racks.entry(view.host.rack.as_ref()).or_insert(places.held.len() as u32);
-            if rack as usize == places.held.len() {
-                places.held.push(0);
-            }
-            let taken = of_the_cache.get(&view.host.id).copied().unwrap_or_default();
-            places.held[rack as usize] += taken;
-            let seat = Seat {
-                memory: view.host.memory,
-                booked: view.booked,
-                port_from: view.port_from(),
-                rack,
-                ports: free_ports(view, cluster.ports, count, now),
-                taken: taken > 0,
-            };
-            match view.host.status {
-                HostStatus::Active => places.open.push(seat),
-                HostStatus::Cordoned | HostStatus::Draining => {
-                    places.closed.push((seat, view.host.name.clone()));
-                }
-                HostStatus::Lost | HostStatus::Removed => {}
-            }
-        }
-        places
-    }
-
     /// How many new instances each rack takes, at least up to the number that is asked for.
     fn on_racks(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> Vec<usize> {
         let mut places = vec![0; self.held.len()];
@@ -492,55 +405,9 @@ impl Seat {
     }
 }
 
-/// How many ports a host could issue now, counted up to `enough`: counting all would look at each port that ever was
-/// in use.
-fn free_ports(view: &HostView, range: PortRange, enough: u16, now: Timestamp) -> u16 {
-    let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;
-    let enough = usize::from(enough);
-    let never_used = all.saturating_sub(view.ports.len() + view.host.blocked_ports.len());
-    let cooled = |(port, usage): &(&Port, &PortUse)| match usage {
-        PortUse::Retired(it) => {
-            it.reusable_at <= now && range.contains(**port) && !view.host.blocked_ports.contains(port)
-        }
-        PortUse::Instance(_) => false,
-    };
-    let free = if never_used >= enough || view.ports.iter().filter(cooled).take(enough).count() >= enough {
-        enough
-    } else {
-        view.free_ports(now).min(enough)
-    };
-    free as u16
-}
-
 impl Growing {
-    fn of(state: &State, instance: &Instance) -> Growing {
-        let view = state.host(instance.host);
-        let draining = view.filter(|view| view.host.status == HostStatus::Draining);
-        Growing {
-            instance: instance.id,
-            booked: instance.booked,
-            free: view.map_or(Mib::ZERO, |view| view.free()),
-            draining: draining.map(|view| view.host.name.clone()),
-        }
-    }
-
     /// Whether its host has room for it to book this much, MiB.
     fn has_room(&self, need: Mib) -> bool {
         need <= self.booked.plus(self.free)
     }
-}
-
-/// Other clusters that would carry an allocation out; in those where the team has no quota that is found at once.
-fn elsewhere(state: &State, order: &Order, cluster: &Cluster, now: Timestamp) -> Vec<ClusterName> {
-    let Command::Allocate { team, name, memory, instances, max_per_rack, .. } = &order.command else {
-        return Vec::new();
-    };
-    let fits = |other: &&Cluster| {
-        let (memory, instances, max_per_rack) = (*memory, *instances, *max_per_rack);
-        let (team, name, cluster) = (team.clone(), name.clone(), other.name.clone());
-        let command = Command::Allocate { team, name, cluster, memory, instances, max_per_rack };
-        decide(state, &Order { actor: order.actor.clone(), request: None, command }, now).is_ok()
-    };
-    let others = state.clusters().filter(|other| other.id != cluster.id);
-    others.filter(fits).map(|other| other.name.clone()).collect()
 }
