@@ -97,13 +97,13 @@ async fn newer_schema(server: Server) {
     );
     run(&server, &later).await;
     let error = connect(&server.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 1 }), "{error}");
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 2 }), "{error}");
 }
 
 async fn another_format(server: Server) {
     let store = connect(&server.url()).await.expect("connect");
     let head = append(&*store, Head::EMPTY).await.unwrap();
-    run(&server, "UPDATE ledger SET format = 99").await;
+    run(&server, "UPDATE ledger SET format = 100").await;
     assert_eq!(store.head().await.unwrap(), Head { format: 99, ..head });
     assert!(matches!(append(&*store, head).await, Err(TurnError::Format(99))));
     assert_eq!(store.commits(Revision::default(), 10).await.unwrap().len(), 1);
