@@ -1,22 +1,20 @@
 //! Taking a turn: a place in the queue, what was missed, the decision, and one script that appends.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use memc_core::ledger::{Change, Commit, FORMAT, Head};
-use memc_core::model::{Key, Timestamp};
+use memc_core::ledger::{Commit, FORMAT, Head};
+use memc_core::model::Timestamp;
 use memc_core::store::{Decide, MOST_MISSED, StoreError, TurnError};
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::Inner;
+use crate::append::{Append, Unfit};
 use crate::error::Failure;
-use crate::keys::{Keys, claims, field, indexed, name, needs, references};
 use crate::link::Repeat;
-use crate::read::{LAYOUT, commits_of, first_after, head_of};
+use crate::read::{commits_of, first_after, head_of};
 use crate::reply::{list, number, text};
 use crate::trim;
 
@@ -224,138 +222,6 @@ async fn doze(inner: &Arc<Inner>, ticket: &str) {
     }
 }
 
-/// What a record's field holds. The script that appends looks at the beginning of it.
-#[derive(Serialize)]
-struct Stored<'a, T> {
-    /// What only it may have: hashes of the index and their fields.
-    claims: &'a [(usize, String)],
-    /// Where its references are counted.
-    needs: &'a [(usize, String)],
-    record: &'a T,
-}
-
-/// The keys and arguments of the script that appends.
-struct Append<'a> {
-    names: &'a Keys,
-    keys: Vec<String>,
-    numbers: HashMap<String, usize>,
-    /// The fields that it reads, by their key's number.
-    reads: BTreeMap<usize, BTreeSet<String>>,
-    arguments: Vec<Vec<u8>>,
-}
-
-impl<'a> Append<'a> {
-    fn new(names: &'a Keys, ticket: &str, head: Head, commits: &[Commit]) -> Result<Self, serde_json::Error> {
-        let mut keys = vec![
-            names.head.clone(),
-            names.commits.clone(),
-            names.turn.clone(),
-            names.queue.clone(),
-            names.buckets.clone(),
-        ];
-        keys.extend(names.indexes.iter().cloned());
-        let arguments = Vec::new();
-        let mut append = Append { names, keys, numbers: HashMap::new(), reads: BTreeMap::new(), arguments };
-        append.text(commits.len());
-        for commit in commits {
-            append.commit(commit)?;
-        }
-        let changes = std::mem::take(&mut append.arguments);
-        append.text(ticket);
-        append.text(GRACE);
-        append.text(&names.wake);
-        append.text(LAYOUT);
-        append.text(FORMAT);
-        append.text(names.indexes.len());
-        append.text(head.revision);
-        append.text(head.id);
-        append.text(head.revision.next());
-        append.text(commits.first().map_or(head.id, |first| first.id));
-        let reads = std::mem::take(&mut append.reads);
-        append.text(reads.len());
-        for (key, fields) in reads {
-            append.text(key);
-            append.text(fields.len());
-            append.arguments.extend(fields.into_iter().map(String::into_bytes));
-        }
-        append.arguments.extend(changes);
-        Ok(append)
-    }
-
-    fn text(&mut self, value: impl ToString) {
-        self.arguments.push(value.to_string().into_bytes());
-    }
-
-    /// A key's number in KEYS.
-    fn key(&mut self, key: String) -> usize {
-        let next = self.keys.len() + 1;
-        *self.numbers.entry(key).or_insert_with_key(|key| {
-            self.keys.push(key.clone());
-            next
-        })
-    }
-
-    fn commit(&mut self, commit: &Commit) -> Result<(), serde_json::Error> {
-        self.text(commit.revision);
-        self.text(commit.id);
-        self.text(commit.at.as_millis());
-        self.arguments.push(serde_json::to_vec(commit)?);
-        let target = match commit.action.target.as_str() {
-            "" => 0,
-            target => self.key(self.names.of_target(target)),
-        };
-        self.text(target);
-        self.text(commit.changes.len());
-        for change in &commit.changes {
-            match change {
-                Change::Put(record) => {
-                    let (key, needs) = (record.key(), needs(record));
-                    self.text("put");
-                    self.record(&key);
-                    self.text(name(&key));
-                    let claims: Vec<(usize, String)> = claims(record).into_iter().map(indexed).collect();
-                    let counts: Vec<(usize, String)> = needs.iter().map(references).collect();
-                    let stored = Stored { claims: &claims, needs: &counts, record };
-                    self.arguments.push(serde_json::to_vec(&stored)?);
-                    self.text(claims.len());
-                    for claim in claims {
-                        self.index(claim);
-                    }
-                    self.text(needs.len());
-                    for (need, count) in needs.iter().zip(counts) {
-                        self.record(need);
-                        self.index(count);
-                    }
-                }
-                Change::Remove(key) => {
-                    self.text("remove");
-                    self.record(key);
-                    self.text(name(key));
-                    self.index(references(key));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A record's hash and field.
-    fn record(&mut self, key: &Key) {
-        let bucket = self.key(self.names.bucket(key));
-        self.field(bucket, field(key));
-    }
-
-    /// A place in the index, whose hashes follow five other keys.
-    fn index(&mut self, (hash, field): (usize, String)) {
-        self.field(6 + hash, field);
-    }
-
-    fn field(&mut self, key: usize, field: String) {
-        self.text(key);
-        self.text(&field);
-        self.reads.entry(key).or_default().insert(field);
-    }
-}
-
 /// Append, and find out what became of it if the answer is lost: the script knows these commits again.
 async fn append<'a>(
     inner: &'a Arc<Inner>,
@@ -363,8 +229,11 @@ async fn append<'a>(
     head: Head,
     commits: &[Commit],
 ) -> Result<Appended, TurnError> {
-    let append = Append::new(&inner.keys, &ticket.name, head, commits)
-        .map_err(|error| TurnError::Store(StoreError::corrupt("append", error)))?;
+    let append =
+        Append::new(&inner.keys, [&ticket.name, GRACE], head, commits).map_err(|unfit| match unfit {
+            Unfit::Conflict(why) => TurnError::Conflict(StoreError::corrupt("append", why)),
+            Unfit::Unwritable(error) => TurnError::Store(StoreError::corrupt("append", error)),
+        })?;
     if append.keys.len() + append.arguments.len() > MOST_ARGUMENTS {
         let why = format!("{} commits are more than a script of Redis takes at once", commits.len());
         return Err(TurnError::Conflict(StoreError::corrupt("append", why)));

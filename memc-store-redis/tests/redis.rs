@@ -6,15 +6,15 @@ mod ledger;
 mod server;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ledger::{Clients, One, append, append_at_the_end, assert_sound, open};
 use memc_core::Fleet;
 use memc_core::fleet::{OpenError, Options};
-use memc_core::ledger::{Commit, Head};
-use memc_core::model::{Revision, Timestamp};
+use memc_core::ledger::{Change, Commit, Head};
+use memc_core::model::{Record, Revision, Team, TeamId, TeamName, Timestamp};
 use memc_core::store::{Decide, Finding, Severity, Store, TurnError};
 use memc_store_redis::{ConnectError, RedisOptions, RedisStore};
 use redis::Value;
@@ -96,12 +96,16 @@ async fn a_user_with_few_rights_is_enough() {
 /// A batch that is too large for one command is turned away, so that each of it can be tried alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_command_cannot_hold_is_a_conflict() {
-    struct Many(One, usize);
+    struct Many(One, u64);
     impl Decide for Many {
         fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
             let mut commits = self.0.decide(missed, now);
-            let change = commits[0].changes[0].clone();
-            commits[0].changes = vec![change; self.1];
+            let revision = commits[0].revision;
+            let team = |number: u64| {
+                let name = TeamName::new(&format!("many-{number}")).unwrap();
+                Change::Put(Record::Team(Team { id: TeamId::new(1_000_000 + number), name, revision }))
+            };
+            commits[0].changes = (0..self.1).map(team).collect();
             commits
         }
     }
@@ -247,6 +251,8 @@ struct Wire {
     address: String,
     mode: Arc<AtomicU8>,
     kept: Arc<Mutex<Vec<u8>>>,
+    /// Requests that were asked after the answer to the one before.
+    trips: Arc<AtomicUsize>,
 }
 
 const PASS: u8 = 0;
@@ -266,12 +272,15 @@ impl Wire {
         let address = listener.local_addr().unwrap().to_string();
         let (mode, port) = (Arc::new(AtomicU8::new(PASS)), server.port);
         let kept = Arc::new(Mutex::new(Vec::new()));
-        let wire = Wire { address, mode: Arc::clone(&mode), kept: Arc::clone(&kept) };
+        let trips = Arc::new(AtomicUsize::new(0));
+        let wire =
+            Wire { address, mode: Arc::clone(&mode), kept: Arc::clone(&kept), trips: Arc::clone(&trips) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if mode.load(Ordering::SeqCst) != AWAY {
                     let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                    tokio::spawn(hand_on(client, server, Arc::clone(&mode), Arc::clone(&kept)));
+                    let (mode, kept, trips) = (Arc::clone(&mode), Arc::clone(&kept), Arc::clone(&trips));
+                    tokio::spawn(hand_on(client, server, mode, kept, trips));
                 }
             }
         });
@@ -284,12 +293,15 @@ async fn hand_on(
     mut server: TcpStream,
     mode: Arc<AtomicU8>,
     kept: Arc<Mutex<Vec<u8>>>,
+    trips: Arc<AtomicUsize>,
 ) {
     let (mut asked, mut answered) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    let mut asking = false;
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
+                trips.fetch_add(usize::from(!std::mem::replace(&mut asking, true)), Ordering::SeqCst);
                 let now = mode.load(Ordering::SeqCst);
                 if now == NO_REQUEST {
                     mode.store(PASS, Ordering::SeqCst);
@@ -310,6 +322,7 @@ async fn hand_on(
             }
             read = server.read(&mut answered) => {
                 let Ok(count @ 1..) = read else { return };
+                asking = false;
                 if client.write_all(&answered[..count]).await.is_err() {
                     return;
                 }
@@ -331,6 +344,25 @@ impl Decide for Breaking<'_> {
         self.decided += 1;
         self.wire.mode.store(std::mem::replace(&mut self.mode, PASS), Ordering::SeqCst);
         self.one.decide(missed, now)
+    }
+}
+
+/// Whatever it appends: the turn and what was missed, then the append.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_takes_two_round_trips() {
+    let server = Server::start();
+    let wire = Wire::to(&server).await;
+    let (store, other) = (open(&format!("redis://{}", wire.address)).await, open(&server.url()).await);
+    // The scripts are known to the server, and the connection is open.
+    let mut head = append(&store, Head::EMPTY).await.unwrap();
+    for missed in [0, 1, 100] {
+        let mut at = head;
+        for _ in 0..missed {
+            at = append_at_the_end(&other, at, "user:other").await;
+        }
+        let before = wire.trips.load(Ordering::SeqCst);
+        head = append(&store, head).await.unwrap();
+        assert_eq!(wire.trips.load(Ordering::SeqCst) - before, 2, "after {missed} commits by another");
     }
 }
 

@@ -1,37 +1,27 @@
--- Append commits and what they change, all or nothing: everything is checked before the first write, since a script
+-- Append commits and what they come to, all or nothing: everything is checked before the first write, since a script
 -- that fails half way is not undone.
 --
 -- KEYS: head, commits, turn, queue, the set of buckets, then the hashes of the index, then the buckets and the sorted
 --       sets of targets that these commits touch; ARGV names all of these by their number in KEYS.
 -- ARGV: ticket, milliseconds to begin a turn, name of the keys that wake up, layout, format, number of index hashes,
---       the expected revision and id, the revision and id of the first commit,
---       the number of hashes to read from; then each: key, number of fields, each field;
---       the number of commits; then each commit:
---         revision, id, time, itself, key of the target (0 without), number of changes; then each change:
---           'put', bucket, field, name, record, number of claims, each claim's key and field, number of needs, and each
---             need's bucket, field, and the key and field that count its references
---           'remove', bucket, field, name, the key and field that count its references
+--       the expected revision and id, the revision and id of the first commit, the time of the last;
+--       the number of buckets with records to put; then each: key, number of fields, each field, each field and record;
+--       the number of buckets with records to remove; then each: key, number of fields, each field, and for each its
+--         name, whether it has to be there, and the key and field that count its references;
+--       the number of index hashes with claims; then each: key, number of fields, each field, each field and who claims;
+--       the number of buckets with records that have to be there; then each: key, number of fields, each field, names;
+--       the number of index hashes with counts; then each: key, number of fields, each field, what each increases by;
+--       the number of commits; then each: revision, id, itself, key of the target (0 without).
 --
 -- The index has for each claim the name of the record that has it, and for each record how many others refer to it.
 -- A stored record begins with its claims and needs: [number of the index hash, field].
-local call, KEYS, ARGV = redis.call, KEYS, ARGV
+local call, KEYS, ARGV, tonumber = redis.call, KEYS, ARGV, tonumber
 local head, commits, turn, queue, buckets = unpack(KEYS, 1, 5)
-local at = 0
-local function argument()
-    at = at + 1
-    return ARGV[at]
-end
-local function count()
-    return tonumber(argument())
-end
-
-local ticket, grace, wake, layout, format = argument(), argument(), argument(), argument(), argument()
-local indexes = count()
-local expected = { argument(), argument() }
-local first, first_id = argument(), argument()
+local ticket, grace, wake, layout, format, indexes, expected, expected_id, first, first_id, time = unpack(ARGV, 1, 11)
+local at = 11
 
 local ends = call('HMGET', head, 'revision', 'id')
-if (ends[1] or '0') ~= expected[1] or (ends[1] and ends[2] ~= expected[2]) then
+if (ends[1] or '0') ~= expected or (ends[1] and ends[2] ~= expected_id) then
     -- Perhaps these very commits, sent a second time because the answer to the first was lost.
     local there = call('XRANGE', commits, first, first)[1]
     if there and there[2][2] == first_id then
@@ -43,167 +33,226 @@ if call('HGET', turn, 'ticket') ~= ticket then
     return { 'lost' }
 end
 local last = call('XREVRANGE', commits, '+', '-', 'COUNT', 1)[1]
-if (last and last[1] or '0-0') ~= expected[1] .. '-0' then
-    return { 'corrupt', 'the head is revision ' .. expected[1] .. ', the last commit ' .. (last and last[1] or 'none') }
+if (last and last[1] or '0-0') ~= expected .. '-0' then
+    return { 'corrupt', 'the head is revision ' .. expected .. ', the last commit ' .. (last and last[1] or 'none') }
 end
 
--- What is there, and what these commits make of it; false stands for nothing.
-local hashes = {}
-for _ = 1, count() do
-    local key, fields, entries = count(), {}, {}
-    for number = 1, count() do
-        fields[number] = argument()
+-- A call takes some thousands of arguments at most.
+local MOST = 1000
+local function count()
+    at = at + 1
+    return tonumber(ARGV[at])
+end
+-- The values of so many fields, whose names come next.
+local function values(key, number)
+    local from = at
+    at = at + number
+    if number <= MOST then
+        return call('HMGET', KEYS[key], unpack(ARGV, from + 1, at))
     end
-    for from = 1, #fields, 1000 do
-        local to = math.min(from + 999, #fields)
-        local values = call('HMGET', KEYS[key], unpack(fields, from, to))
-        for number = from, to do
-            local value = values[number - from + 1]
-            entries[fields[number]] = { before = value, now = value }
+    local all = {}
+    for part = from + 1, at, MOST do
+        for _, value in ipairs(call('HMGET', KEYS[key], unpack(ARGV, part, math.min(part + MOST - 1, at)))) do
+            all[#all + 1] = value
         end
     end
-    hashes[key] = entries
+    return all
 end
 
-local function entry_of(key, field)
-    local entries = hashes[key]
-    if not entries then
-        entries = {}
-        hashes[key] = entries
+-- What the records had that are replaced or removed: claims that are free again, and references that are fewer.
+local freed, counts = {}, {}
+local function of(hashes, key)
+    local fields = hashes[key]
+    if not fields then
+        fields = {}
+        hashes[key] = fields
     end
-    local entry = entries[field]
-    if not entry then
-        local value = call('HGET', KEYS[key], field)
-        entry = { before = value, now = value }
-        entries[field] = entry
-    end
-    return entry
+    return fields
 end
-
-local function refer(entry, difference)
-    local sum = tonumber(entry.now or 0) + difference
-    entry.now = sum > 0 and string.format('%d', sum)
-end
-
--- What a record had is free again, and what it referred to has one reference less.
-local function forget(entry)
-    if not entry.now or string.sub(entry.now, 1, 24) == '{"claims":[],"needs":[],' then
+local function forget(value)
+    if string.sub(value, 1, 24) == '{"claims":[],"needs":[],' then
         return
     end
-    local old = cjson.decode(entry.now)
+    local old = cjson.decode(value)
     for _, claim in ipairs(old.claims) do
-        entry_of(6 + claim[1], claim[2]).now = false
+        of(freed, 6 + claim[1])[claim[2]] = true
     end
     for _, need in ipairs(old.needs) do
-        refer(entry_of(6 + need[1], need[2]), -1)
+        local fields = of(counts, 6 + need[1])
+        fields[need[2]] = (fields[need[2]] or 0) - 1
     end
 end
 
-local function put()
-    local entry, name, value = entry_of(count(), argument()), argument(), argument()
-    forget(entry)
-    for _ = 1, count() do
-        local key, claim = count(), argument()
-        local claimed = entry_of(key, claim)
-        if claimed.now then
-            return name .. ' cannot have ' .. claim .. ': ' .. claimed.now .. ' has it'
-        end
-        claimed.now = name
-    end
-    for _ = 1, count() do
-        local needed, references = entry_of(count(), argument()), entry_of(count(), argument())
-        if not needed.now then
-            return name .. ' refers to what is not there'
-        end
-        refer(references, 1)
-    end
-    entry.now = value
-end
+-- Writes: command, key, its arguments in ARGV from and to; or a list instead of them.
+local sets, deletions, filled = {}, {}, {}
 
-local function remove()
-    local entry, name, references = entry_of(count(), argument()), argument(), entry_of(count(), argument())
-    if not entry.now then
-        return name .. ' is not there to be removed'
-    end
-    if references.now then
-        return name .. ' cannot be removed: ' .. references.now .. ' records refer to it'
-    end
-    forget(entry)
-    entry.now = false
-end
-
-local added = {}
-local revision, id, time
 for _ = 1, count() do
-    revision, id, time = argument(), argument(), argument()
-    local commit, target = argument(), count()
+    local key, number = count(), count()
+    for _, value in ipairs(values(key, number)) do
+        if value then
+            forget(value)
+        end
+    end
+    sets[#sets + 1] = { KEYS[key], ARGV, at + 1, at + 2 * number }
+    at = at + 2 * number
+    filled[KEYS[key]] = true
+end
+
+local unreferred, emptied = {}, {}
+for _ = 1, count() do
+    local key, number = count(), count()
+    local fields = at
+    local gone, there = {}, 0
+    for position, value in ipairs(values(key, number)) do
+        local name, has_to_be, count_key, count_field = unpack(ARGV, at + 1, at + 4)
+        at = at + 4
+        if value then
+            forget(value)
+            there = there + 1
+            gone[there] = ARGV[fields + position]
+        elseif has_to_be == '1' then
+            return { 'conflict', name .. ' is not there to be removed' }
+        end
+        unreferred[#unreferred + 1] = { name, tonumber(count_key), count_field }
+    end
+    deletions[#deletions + 1] = { KEYS[key], gone, 1, there }
+    if not filled[KEYS[key]] and there > 0 and call('HLEN', KEYS[key]) == there then
+        emptied[#emptied + 1] = KEYS[key]
+    end
+end
+
+for _ = 1, count() do
+    local key, number = count(), count()
+    local its_freed, fields, new = freed[key], at, nil
+    for position, owner in ipairs(values(key, number)) do
+        local claim, free = ARGV[fields + position], not owner
+        if its_freed and its_freed[claim] then
+            its_freed[claim], free = nil, true
+        end
+        if owner then
+            local name = ARGV[fields + number + 2 * position]
+            if not free then
+                return { 'conflict', name .. ' cannot have ' .. claim .. ': ' .. owner .. ' has it' }
+            end
+            -- Most have what they had before.
+            new = new or {}
+            new[position] = owner ~= name
+        end
+    end
+    if new then
+        local list = {}
+        for position = 1, number do
+            if new[position] ~= false then
+                list[#list + 1] = ARGV[fields + position]
+                list[#list + 1] = ARGV[fields + number + 2 * position]
+            end
+        end
+        sets[#sets + 1] = { KEYS[key], list, 1, #list }
+    else
+        sets[#sets + 1] = { KEYS[key], ARGV, at + 1, at + 2 * number }
+    end
+    at = at + 2 * number
+end
+for key, fields in pairs(freed) do
+    local list = {}
+    for claim in pairs(fields) do
+        list[#list + 1] = claim
+    end
+    -- Fails here, before the first write, if it is something else.
+    call('HLEN', KEYS[key])
+    deletions[#deletions + 1] = { KEYS[key], list, 1, #list }
+end
+
+for _ = 1, count() do
+    local key, number = count(), count()
+    for position, value in ipairs(values(key, number)) do
+        if not value then
+            return { 'conflict', ARGV[at + position] .. ' has to be there and is not' }
+        end
+    end
+    at = at + number
+end
+
+for _ = 1, count() do
+    local key, number = count(), count()
+    local fields = of(counts, key)
+    for position = at + 1, at + number do
+        fields[ARGV[position]] = (fields[ARGV[position]] or 0) + tonumber(ARGV[position + number])
+    end
+    at = at + 2 * number
+end
+for _, it in ipairs(unreferred) do
+    local fields = of(counts, it[2])
+    fields[it[3]] = fields[it[3]] or 0
+end
+for key, fields in pairs(counts) do
+    local names, list, gone = {}, {}, {}
+    for name in pairs(fields) do
+        names[#names + 1] = name
+    end
+    for from = 1, #names, MOST do
+        local to = math.min(from + MOST - 1, #names)
+        for position, value in ipairs(call('HMGET', KEYS[key], unpack(names, from, to))) do
+            local name = names[from + position - 1]
+            local before = tonumber(value or 0)
+            local sum = before + fields[name]
+            fields[name] = sum
+            if sum <= 0 and before > 0 then
+                gone[#gone + 1] = name
+            elseif sum > 0 and sum ~= before then
+                list[#list + 1] = name
+                list[#list + 1] = string.format('%d', sum)
+            end
+        end
+    end
+    sets[#sets + 1] = { KEYS[key], list, 1, #list }
+    deletions[#deletions + 1] = { KEYS[key], gone, 1, #gone }
+end
+for _, it in ipairs(unreferred) do
+    local left = counts[it[2]][it[3]]
+    if left > 0 then
+        return { 'conflict', it[1] .. ' cannot be removed: ' .. left .. ' records refer to it' }
+    end
+end
+
+local added = count()
+for commit = at, at + 4 * (added - 1), 4 do
+    local target = tonumber(ARGV[commit + 4])
     if target > 0 then
         -- Fails here, before the first write, if it is something else.
         call('ZCARD', KEYS[target])
     end
-    added[#added + 1] = { revision, id, commit, target }
-    for _ = 1, count() do
-        local conflict
-        if argument() == 'put' then
-            conflict = put()
-        else
-            conflict = remove()
-        end
-        if conflict then
-            return { 'conflict', 'commit ' .. revision .. ': ' .. conflict }
-        end
-    end
-end
-
--- What is to be written.
-local writes, filled, emptied = {}, {}, {}
-for number, entries in pairs(hashes) do
-    local key, set, gone, sum = KEYS[number], {}, {}, 0
-    for field, entry in pairs(entries) do
-        if entry.now ~= entry.before then
-            if entry.now then
-                set[#set + 1] = field
-                set[#set + 1] = entry.now
-                sum = sum + (entry.before and 0 or 1)
-            else
-                gone[#gone + 1] = field
-                sum = sum - 1
-            end
-        end
-    end
-    if #set > 0 or #gone > 0 then
-        writes[#writes + 1] = { key, set, gone }
-    end
-    if number > 5 + indexes then
-        if #set > 0 then
-            filled[#filled + 1] = key
-        elseif #gone > 0 and call('HLEN', key) + sum == 0 then
-            emptied[#emptied + 1] = key
-        end
-    end
 end
 call('SCARD', buckets)
 
--- A call takes some thousands of arguments at most.
-local function in_parts(command, key, list)
-    for from = 1, #list, 1000 do
-        call(command, key, unpack(list, from, math.min(from + 999, #list)))
+local function in_parts(command, key, list, first, last)
+    for from = first, last, MOST do
+        call(command, key, unpack(list, from, math.min(from + MOST - 1, last)))
     end
 end
 
-for _, commit in ipairs(added) do
-    call('XADD', commits, commit[1] .. '-0', 'id', commit[2], 'commit', commit[3])
-    if commit[4] > 0 then
-        call('ZADD', KEYS[commit[4]], commit[1], commit[1])
+local revision, id
+for commit = at, at + 4 * (added - 1), 4 do
+    local itself, target
+    revision, id, itself, target = unpack(ARGV, commit + 1, commit + 4)
+    call('XADD', commits, revision .. '-0', 'id', id, 'commit', itself)
+    if target ~= '0' then
+        call('ZADD', KEYS[tonumber(target)], revision, revision)
     end
 end
 -- A hash gets its new fields before it loses others, so that it does not go and come back.
-for _, it in ipairs(writes) do
-    in_parts('HSET', it[1], it[2])
-    in_parts('HDEL', it[1], it[3])
+for _, it in ipairs(sets) do
+    in_parts('HSET', it[1], it[2], it[3], it[4])
 end
-in_parts('SADD', buckets, filled)
-in_parts('SREM', buckets, emptied)
+for _, it in ipairs(deletions) do
+    in_parts('HDEL', it[1], it[2], it[3], it[4])
+end
+local list = {}
+for key in pairs(filled) do
+    list[#list + 1] = key
+end
+in_parts('SADD', buckets, list, 1, #list)
+in_parts('SREM', buckets, emptied, 1, #emptied)
 call('HSET', head, 'revision', revision, 'id', id, 'at', time, 'format', format, 'layout', layout)
 
 -- The turn goes on to the next who waits; none of that is logged.
