@@ -6,6 +6,6 @@ cd "$(dirname "$0")/../.."
 
 . scripts/lib/apt.sh
 
-for package in postgresql mariadb-server redis-server; do
+for package in postgresql mariadb-server redis-server sqlite3; do
     apt_install_quietly $package
 done

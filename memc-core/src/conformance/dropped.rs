@@ -9,20 +9,31 @@ use super::process::{Follow, all_commits, append_at_the_end, assert_sound};
 use crate::ledger::Head;
 use crate::model::Revision;
 
-const ROUNDS: u32 = 120;
+/// How many turns are dropped.
+const DROPPED: u32 = 2000;
+/// Rounds after which it is looked whether turns of this store can be dropped at all: one in memory is over at its first
+/// poll, nearly always.
+const TRIED: u32 = 200;
+/// Of those that are dropped after a time, the steps by which it grows, and how many there are.
+const STEP: Duration = Duration::from_micros(25);
+const STEPS: u32 = 120;
 
-/// A turn whose future is dropped, after so many polls or so much time, is all there or not at all, and leaves the
-/// handle as it was: what is acknowledged afterwards is really there.
+/// 2,000 turns whose futures are dropped, half of them at each of their awaits in turn and half after some time, are
+/// all there or not at all, and leave the handle as it was: what is acknowledged afterwards is really there.
 pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
     let (store, other) = (fixture.open().await, fixture.open().await);
-    let (mut at, mut dropped) = (Head::EMPTY, 0);
-    for round in 0..ROUNDS {
+    let (mut at, mut dropped, mut polls, mut most, mut round) = (Head::EMPTY, 0, 1, 1, 0);
+    while dropped < DROPPED && (round < TRIED || dropped * 8 > round) {
         let mut follow = Follow { at, details: &["dropped", "dropped"] };
         let turn = store.turn(at, &mut follow);
         let ended = if round % 2 == 0 {
-            AtMost { turn, polls: 1 + round / 2 % 3 }.await
+            let ended = AtMost { turn, polls }.await;
+            most = most.max(polls);
+            // One await further each time, until there is none.
+            polls = if ended.is_some() { 1 } else { polls + 1 };
+            ended
         } else {
-            tokio::time::timeout(Duration::from_micros(u64::from(25 * round)), turn).await.ok()
+            tokio::time::timeout(STEP * (round / 2 % STEPS), turn).await.ok()
         };
         match ended {
             Some(taken) => {
@@ -33,7 +44,7 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
         // At once, while what was dropped may still be ending: by the same handle or by another.
         let user = if round % 3 == 0 { &other } else { &store };
         at = append_at_the_end(&**user, at, &["kept"]).await;
-        let fresh = if round % 20 == 0 { fixture.open().await } else { other.clone() };
+        let fresh = if round % 100 == 0 { fixture.open().await } else { other.clone() };
         let before = Revision::new(at.revision.get() - 1);
         let there = fresh.commits(before, 1).await.expect("commits");
         assert_eq!(
@@ -41,15 +52,15 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
             Some(at),
             "round {round}: acknowledged, but not there"
         );
+        round += 1;
     }
-    // A turn may be over at its first poll, as in memory: then there was nothing to drop.
-    eprintln!("{dropped} of {ROUNDS} turns were dropped");
+    eprintln!("{dropped} of {round} turns were dropped, after up to {most} polls");
     let commits = all_commits(&*other).await;
     let of_dropped: Vec<_> = commits.iter().filter(|commit| commit.action.detail == "dropped").collect();
     for batch in of_dropped.chunks(2) {
         assert!(batch.len() == 2 && batch[1].previous == batch[0].id, "half a batch was appended");
     }
-    assert_eq!(commits.iter().filter(|commit| commit.action.detail == "kept").count() as u32, ROUNDS);
+    assert_eq!(commits.iter().filter(|commit| commit.action.detail == "kept").count() as u32, round);
     assert_sound(&*fixture.open().await).await;
 }
 

@@ -1,20 +1,29 @@
 //! The check at the end: the store alone, and what clients were told.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use memc_core::ledger::{Change, State};
-use memc_core::model::{Record, Revision};
+use memc_core::ledger::{Change, Head, State};
+use memc_core::model::{Record, Timestamp};
 use memc_core::store::{Load, Store};
 
 use crate::book::Book;
 use crate::journal;
-use crate::records::{Folded, Records, flaws};
+use crate::records::{Folded, Issued, Records, flaws};
 
 /// How many commits are read at once, and how often invariants are checked on the way.
 const STEP: usize = 1000;
 
-/// Read the journal, then the ledger from its first commit, then what it loads.
-pub(crate) async fn audit(journal: &Path, store: &dyn Store) -> (Book, Revision) {
+/// What a check has come to.
+pub(crate) struct Audit {
+    pub(crate) book: Book,
+    pub(crate) head: Head,
+    pub(crate) ports: Issued,
+}
+
+/// Read the journal, then the ledger from its first commit, then what it loads. All commits have to be of this time, by
+/// the store's clock.
+pub(crate) async fn audit(journal: &Path, store: &dyn Store, time: RangeInclusive<Timestamp>) -> Audit {
     let mut book = Book::default();
     journal::lines(journal).for_each(|line| book.read(line));
     let (mut folded, mut state) = (Folded::new(), State::default());
@@ -26,6 +35,12 @@ pub(crate) async fn audit(journal: &Path, store: &dyn Store) -> (Book, Revision)
         for commit in &commits {
             book.commit(commit);
             folded.fold(commit).into_iter().for_each(|wrong| book.violation(wrong));
+            if !time.contains(&commit.at) {
+                book.violation(format!(
+                    "commit {} is of {:?}, not within {time:?}",
+                    commit.revision, commit.at
+                ));
+            }
             if let Err(error) = state.fold(commit) {
                 book.violation(format!("at {}: {error}", commit.revision));
             }
@@ -50,7 +65,7 @@ pub(crate) async fn audit(journal: &Path, store: &dyn Store) -> (Book, Revision)
         book.violation("the state that is loaded is not the state that the commits come to".into());
     }
     book.close();
-    (book, head.revision)
+    Audit { book, head, ports: folded.issued }
 }
 
 #[derive(Default)]

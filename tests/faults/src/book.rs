@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use memc_core::ledger::Commit;
 
 use crate::ask::Ask;
-use crate::journal::{Line, Outcome, process_of};
+use crate::journal::{Line, Outcome};
 
 /// One request id of one actor, over all times it was asked.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ struct Request {
     undecided: bool,
     acknowledged: Option<u64>,
     refused: bool,
+    /// It was asked and not answered when the ledger was set back to this revision: what is acknowledged past it may be
+    /// of the ledger before that.
+    across: Option<u64>,
     /// Where the ledger has it.
     found: Option<u64>,
 }
@@ -29,8 +32,7 @@ pub(crate) struct Answers {
     pub(crate) asked: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
-    pub(crate) unavailable: u64,
-    pub(crate) stopped: u64,
+    pub(crate) failed: u64,
     pub(crate) unknown: u64,
     pub(crate) cut_off: u64,
     pub(crate) unanswered: u64,
@@ -47,15 +49,6 @@ pub(crate) struct Faults {
     pub(crate) violations: Vec<String>,
 }
 
-/// Who noticed that the server is unsafe.
-#[derive(Debug)]
-enum Noticed {
-    /// Everyone, when connecting.
-    All,
-    /// These processes, when looking.
-    These(BTreeSet<String>),
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     requests: HashMap<(String, String), Request>,
@@ -63,9 +56,9 @@ pub(crate) struct Book {
     pub(crate) faults: Faults,
     /// The highest revision that anyone was told so far.
     highest: u64,
-    /// Who noticed an unsafe setting; `None` while settings are safe.
-    noticed: Option<Noticed>,
-    /// What processes asked while they should not write.
+    /// The server runs with an unsafe setting.
+    is_unsafe: bool,
+    /// What processes asked meanwhile.
     void: BTreeSet<(String, String)>,
     /// Actors with a question whose answer is still out.
     waiting: BTreeMap<String, String>,
@@ -77,11 +70,28 @@ impl Book {
         match line {
             Line::Asked { actor, request, ask } => self.asked(actor, request, ask),
             Line::Got { actor, request, outcome } => self.got(actor, request, outcome),
-            Line::Unsafe { at_once: true } => self.noticed = Some(Noticed::All),
-            Line::Unsafe { at_once: false } => self.noticed = Some(Noticed::These(BTreeSet::new())),
+            Line::Unsafe => self.is_unsafe = true,
             Line::Safe => {
-                self.noticed = None;
+                self.is_unsafe = false;
                 self.void.clear();
+            }
+            Line::Restored { to } => self.restored(to),
+            Line::Opened { .. } | Line::Followed { .. } => {}
+        }
+    }
+
+    /// What came after this revision is gone, and may be done again.
+    fn restored(&mut self, to: u64) {
+        self.highest = self.highest.min(to);
+        for ((actor, request), entry) in &mut self.requests {
+            let waiting = self.waiting.get(actor) == Some(request);
+            entry.after = entry.after.min(to);
+            if waiting {
+                entry.across = Some(entry.across.map_or(to, |before| before.min(to)));
+            }
+            if entry.acknowledged.is_some_and(|revision| revision > to) {
+                entry.acknowledged = None;
+                entry.may_be_done = waiting || entry.undecided;
             }
         }
     }
@@ -95,12 +105,7 @@ impl Book {
             self.answers.unanswered += 1;
             entry.undecided = true;
         }
-        let noticed = match &self.noticed {
-            Some(Noticed::All) => true,
-            Some(Noticed::These(processes)) => processes.contains(process_of(&actor)),
-            None => false,
-        };
-        if noticed {
+        if self.is_unsafe {
             self.void.insert((actor.clone(), request.clone()));
         }
         let after = self.highest;
@@ -111,8 +116,10 @@ impl Book {
             undecided: false,
             acknowledged: None,
             refused: false,
+            across: None,
             found: None,
         });
+        entry.across = None;
         if !entry.may_be_done {
             (entry.may_be_done, entry.after) = (true, after);
         }
@@ -130,7 +137,12 @@ impl Book {
         };
         let answers = &mut self.answers;
         let mut wrong = None;
+        let across = entry.across.take();
         match outcome {
+            Outcome::Acknowledged(revision) if across.is_some_and(|to| revision > to) => {
+                answers.acknowledged += 1;
+                entry.undecided = true;
+            }
             Outcome::Acknowledged(revision) => {
                 answers.acknowledged += 1;
                 self.highest = self.highest.max(revision);
@@ -153,14 +165,7 @@ impl Book {
                 }
             }
             Outcome::Unavailable | Outcome::Stopped => {
-                if outcome == Outcome::Stopped {
-                    answers.stopped += 1;
-                    if let Some(Noticed::These(processes)) = &mut self.noticed {
-                        processes.insert(process_of(&key.0).to_owned());
-                    }
-                } else {
-                    answers.unavailable += 1;
-                }
+                answers.failed += 1;
                 // Nothing has changed by this time; by an earlier one it may have.
                 if !entry.undecided && entry.acknowledged.is_none() {
                     entry.may_be_done = false;
@@ -325,14 +330,52 @@ mod tests {
                 asked(0),
                 mark,
                 got(0, Outcome::Acknowledged(end - 1)),
-                asked(9),
-                got(9, Outcome::Stopped),
                 asked(1),
                 got(1, Outcome::Acknowledged(end)),
             ]
         };
-        assert_eq!(audited(lines(Line::Unsafe { at_once: false }), &commits), [0, 0, 1]);
-        assert_eq!(audited(lines(Line::Unsafe { at_once: true }), &commits), [0, 0, 1]);
+        assert_eq!(audited(lines(Line::Unsafe), &commits), [0, 0, 1]);
         assert_eq!(audited(lines(Line::Safe), &commits), [0, 0, 0]);
+    }
+
+    /// What came after a backup may be gone once it was put back, or be done again; what came before may not.
+    #[tokio::test]
+    async fn what_a_restore_takes_back_is_not_lost() {
+        let commits = ledger().await;
+        let end = commits.len() as u64;
+        let first = &commits[..commits.len() - 1];
+        let told = |more: Vec<Line>| {
+            let both = vec![
+                asked(0),
+                got(0, Outcome::Acknowledged(end - 1)),
+                asked(1),
+                got(1, Outcome::Acknowledged(end)),
+            ];
+            [both, more].concat()
+        };
+        let restored = |to: u64| Line::Restored { to };
+
+        assert_eq!(audited(told(vec![restored(end - 1)]), first), [0, 0, 0]);
+        assert_eq!(audited(told(vec![restored(end)]), first), [1, 0, 0]);
+        assert_eq!(audited(told(vec![restored(end - 1)]), &commits[..commits.len() - 2]), [1, 0, 0]);
+        // Gone, and there.
+        assert_eq!(audited(told(vec![restored(end - 1)]), &commits), [0, 0, 1]);
+        // Done again, since it was asked again.
+        let again = vec![restored(end - 1), asked(1), got(1, Outcome::Acknowledged(end))];
+        assert_eq!(audited(told(again.clone()), &commits), [0, 0, 0]);
+        assert_eq!(audited(told(again), first), [1, 0, 0]);
+        // Asked before and answered after: it may be of the ledger before, unless it is of what both have.
+        let across = |revision: u64| {
+            vec![
+                asked(0),
+                got(0, Outcome::Acknowledged(end - 1)),
+                asked(1),
+                restored(revision),
+                got(1, Outcome::Acknowledged(end)),
+            ]
+        };
+        assert_eq!(audited(across(end - 1), first), [0, 0, 0]);
+        assert_eq!(audited(across(end - 1), &commits), [0, 0, 0]);
+        assert_eq!(audited(across(end), first), [1, 0, 0]);
     }
 }

@@ -4,6 +4,7 @@
 //! question before it is asked. So if A's answer stands before B's question, A was acknowledged before B was asked,
 //! whichever processes they are of.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -19,11 +20,17 @@ pub(crate) enum Line {
     Asked { actor: String, request: String, ask: Ask },
     /// What came of the last question of this actor.
     Got { actor: String, request: String, outcome: Outcome },
-    /// The server runs with a setting that could lose what it acknowledges. A process that has noticed writes nothing;
-    /// where the store looks at every new connection, no process does.
-    Unsafe { at_once: bool },
+    /// The server runs with a setting that could lose what it acknowledges. Every store looks at that with each new
+    /// connection that writes: so no process writes anything.
+    Unsafe,
     /// It does no longer.
     Safe,
+    /// A process has opened its fleet, started again so many times.
+    Opened { process: String, run: u32 },
+    /// The ledger was set back to an older backup, whose last commit has this revision.
+    Restored { to: u64 },
+    /// A process has come to a new epoch; whether it has said that its ledger is not the one it was.
+    Followed { process: String, epoch: u32, reloaded: bool },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,14 +93,18 @@ pub(crate) fn unanswered(path: &Path, actor: &str) -> Option<(String, Ask)> {
     open
 }
 
-/// Counts answers while the journal grows.
+/// Counts answers while the journal grows, and keeps the last words of each process.
 #[derive(Debug)]
 pub(crate) struct Counter {
     file: File,
     rest: Vec<u8>,
     pub(crate) answers: u64,
-    /// The last words of processes that noticed an unsafe setting, since they were cleared.
-    pub(crate) stopped: std::collections::BTreeSet<String>,
+    /// How often each was started, of those that have opened their fleet.
+    pub(crate) opened: BTreeMap<String, u32>,
+    /// The last revision that was acknowledged to each since.
+    pub(crate) acknowledged: BTreeMap<String, u64>,
+    /// The last epoch each came to, and whether it had said that it loaded anew.
+    pub(crate) followed: BTreeMap<String, (u32, bool)>,
 }
 
 impl Counter {
@@ -102,7 +113,9 @@ impl Counter {
             file: File::open(path).expect("a journal"),
             rest: Vec::new(),
             answers: 0,
-            stopped: std::collections::BTreeSet::new(),
+            opened: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            followed: BTreeMap::new(),
         }
     }
 
@@ -113,13 +126,32 @@ impl Counter {
             return;
         };
         let whole: Vec<u8> = self.rest.drain(..end).collect();
-        for line in whole.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"got\"")) {
-            self.answers += 1;
-            if let Ok(Line::Got { actor, outcome: Outcome::Stopped, .. }) = serde_json::from_slice(line) {
-                self.stopped.insert(process_of(&actor).to_owned());
+        for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"{\"asked\"")) {
+            match serde_json::from_slice(line) {
+                Ok(Line::Got { actor, outcome, .. }) => self.count(process_of(&actor), &outcome),
+                Ok(Line::Opened { process, run }) => {
+                    self.acknowledged.remove(&process);
+                    self.opened.insert(process, run);
+                }
+                Ok(Line::Followed { process, epoch, reloaded }) => {
+                    self.followed.insert(process, (epoch, reloaded));
+                }
+                _ => {}
             }
         }
     }
+
+    fn count(&mut self, process: &str, outcome: &Outcome) {
+        self.answers += 1;
+        if let Outcome::Acknowledged(revision) = outcome {
+            self.acknowledged.insert(process.to_owned(), *revision);
+        }
+    }
+}
+
+/// The process of this number, as actors name it.
+pub(crate) fn process(number: u32) -> String {
+    format!("user:w{number}")
 }
 
 /// `user:w1` of `user:w1c3`.

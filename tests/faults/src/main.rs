@@ -5,13 +5,17 @@
 
 mod ask;
 mod audit;
+mod backup;
 mod book;
 mod campaign;
+mod fault;
+mod inject;
 mod journal;
 mod power;
 mod proxy;
 mod random;
 mod records;
+mod surroundings;
 mod target;
 mod worker;
 mod world;

@@ -1,4 +1,4 @@
-//! A power cut: what was written and not flushed is taken back while everything is dead. `power-cut/power-cut.c` keeps
+//! A power cut: what was written and not flushed is taken back while everything is dead. `preload/power-cut.c` keeps
 //! the account of it.
 
 use std::fs::{self, OpenOptions};
@@ -7,6 +7,14 @@ use std::path::Path;
 
 /// The path at a log's beginning.
 const PATH: usize = 4096;
+
+/// Forget what was not flushed, as if all of it had been: whoever puts data in place, or turns flushing on again, has to
+/// do that.
+pub(crate) fn flush(logs: &Path) {
+    for log in fs::read_dir(logs).expect("logs").flatten() {
+        fs::remove_file(log.path()).expect("a log can be removed");
+    }
+}
 
 /// Take back what these logs say was never flushed, and empty them. How many writes that were.
 pub(crate) fn cut(logs: &Path) -> u64 {

@@ -4,20 +4,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memc_core::ledger::{Change, Commit, Head};
-use memc_core::model::{HostId, InstanceId, Key, Port, Record};
+use memc_core::model::{HostId, Instance, InstanceId, Key, Port, Record, Timestamp};
 
 pub(crate) type Records = BTreeMap<Key, Record>;
+
+/// How many ports were issued that were the lowest of their host that could be, and how many that were not: whether
+/// both happen is to be seen, since a double booking may show with one of them only.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Issued {
+    pub(crate) lowest: u64,
+    pub(crate) other: u64,
+}
 
 /// The fold of commits, record by record.
 #[derive(Debug)]
 pub(crate) struct Folded {
     pub(crate) records: Records,
     pub(crate) head: Head,
+    pub(crate) issued: Issued,
 }
 
 impl Folded {
     pub(crate) fn new() -> Self {
-        Folded { records: Records::new(), head: Head::EMPTY }
+        Folded { records: Records::new(), head: Head::EMPTY, issued: Issued::default() }
     }
 
     /// Fold the next commit; what is wrong with it.
@@ -38,6 +47,7 @@ impl Folded {
                 Change::Put(record) => {
                     if let Record::Instance(new) = record {
                         wrong.extend(self.wrong_place(commit, new.host, new.port, new.id));
+                        self.count(new, commit.at);
                     }
                     self.records.insert(record.key(), record.clone());
                 }
@@ -56,6 +66,26 @@ impl Folded {
         }
         self.head = commit.head();
         wrong
+    }
+
+    fn count(&mut self, new: &Instance, now: Timestamp) {
+        if self.records.contains_key(&Key::Instance { id: new.id }) {
+            return;
+        }
+        let lower = |port: &Port, taken: &BTreeSet<Port>| *port < new.port && !taken.contains(port);
+        let taken = self.records.values().filter_map(|record| match record {
+            Record::Instance(it) if it.host == new.host => Some(it.port),
+            Record::RetiredPort(it) if it.host == new.host && it.reusable_at > now => Some(it.port),
+            _ => None,
+        });
+        let taken: BTreeSet<Port> = taken.collect();
+        let ranges = self.records.values().filter_map(|record| match record {
+            Record::Cluster(cluster) => Some(cluster.ports),
+            _ => None,
+        });
+        // There is one cluster, and no port is blocked.
+        let other = ranges.flat_map(|ports| ports.iter()).any(|port| lower(&port, &taken));
+        *if other { &mut self.issued.other } else { &mut self.issued.lowest } += 1;
     }
 
     fn wrong_place(&self, commit: &Commit, host: HostId, port: Port, id: InstanceId) -> Option<String> {

@@ -23,11 +23,6 @@ impl Kind {
         }
     }
 
-    /// Whether the store looks at the server's settings with every new connection, and not only now and then.
-    pub(crate) fn looks_at_once(self) -> bool {
-        self != Kind::Sqlite
-    }
-
     /// A setting with which the server could lose what it acknowledges, in a power cut.
     pub(crate) fn unsafe_settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
@@ -48,6 +43,15 @@ impl Kind {
     }
 }
 
+/// These settings beside what a server needs on a small disk.
+pub(crate) fn settings(
+    kind: Kind,
+    settings: &[(&'static str, &'static str)],
+) -> Vec<(&'static str, &'static str)> {
+    let small: &[_] = if kind == Kind::Postgres { &[("max_wal_size", "128MB")] } else { &[] };
+    [small, settings].concat()
+}
+
 /// A server that was started for this campaign; `None` for SQLite.
 pub(crate) fn start(kind: Kind, settings: &[(&str, &str)]) -> Option<Server> {
     match kind {
@@ -59,9 +63,9 @@ pub(crate) fn start(kind: Kind, settings: &[(&str, &str)]) -> Option<Server> {
 }
 
 /// Where the store is, with this port in place of the server's own.
-pub(crate) fn url(kind: Kind, server: Option<&Server>, port: Option<u16>, data: &Path) -> String {
+pub(crate) fn url(kind: Kind, server: Option<&Server>, port: Option<u16>, database: &Path) -> String {
     let Some(server) = server else {
-        return format!("sqlite://{}/memc.db", data.display());
+        return format!("sqlite://{}", database.display());
     };
     let own = format!(":{}", server.port());
     let url = server.url().replace(&own, &format!(":{}", port.unwrap_or_else(|| server.port())));

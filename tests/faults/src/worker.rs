@@ -9,14 +9,16 @@ use memc_core::ledger::{Order, Receipt};
 use memc_core::model::{Principal, RequestId};
 
 use crate::ask::Ask;
-use crate::journal::{Journal, Line, Outcome, unanswered};
+use crate::journal::{Journal, Line, Outcome, process, unanswered};
 use crate::random::Random;
 use crate::world;
 
 /// How often a request is asked again before its client turns to another.
 const ATTEMPTS: u32 = 8;
 /// Time for a store that is away to come back.
-const PAUSE: Duration = Duration::from_millis(60);
+const PAUSE: Duration = Duration::from_millis(120);
+/// How often it is looked whether a new epoch has begun.
+const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -50,6 +52,8 @@ async fn work(arguments: &Arguments) {
         return;
     };
     let journal = Arc::new(Journal::open(&arguments.journal));
+    journal.write(&Line::Opened { process: process(arguments.number), run: arguments.run });
+    tokio::spawn(follow(fleet.clone(), journal.clone(), process(arguments.number)));
     let clients: Vec<_> = (0..arguments.clients)
         .map(|number| {
             let actor = format!("user:w{}c{number}", arguments.number);
@@ -69,6 +73,21 @@ async fn work(arguments: &Arguments) {
         .collect();
     for client in clients {
         client.await.expect("a client");
+    }
+}
+
+/// Tell of each new epoch that this process comes to.
+async fn follow(fleet: Fleet, journal: Arc<Journal>, process: String) {
+    let epoch = || fleet.read(|state| state.fleet().map(|fleet| fleet.epoch)).unwrap_or_default();
+    let mut last = epoch();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let epoch = epoch();
+        if epoch != last {
+            let reloaded = fleet.status().findings.iter().any(|finding| finding.code == "ledger.reloaded");
+            journal.write(&Line::Followed { process: process.clone(), epoch, reloaded });
+            last = epoch;
+        }
     }
 }
 

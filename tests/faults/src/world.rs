@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use memc_core::fleet::{Fleet, Options};
 use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
-use memc_core::model::{ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, Rack, TeamName};
+use memc_core::model::{
+    ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, Rack, Reason, TeamName,
+};
 use memc_core::store::Store;
 
 pub(crate) const CLUSTER: &str = "web";
@@ -64,6 +66,17 @@ pub(crate) async fn found_on(store: Arc<dyn Store>, accept_risks: bool) {
         let actor = Principal::new("user:founder").expect("a name");
         fleet.submit(Order { actor, request: None, command }).await.expect("the fleet can be set up");
     }
+}
+
+/// Say that the ledger was set back. The epoch that begins with it.
+pub(crate) async fn start_epoch(url: &str) -> u32 {
+    let store = connect(url).await.expect("connect");
+    let fleet = Fleet::open(store, Options::default()).await.expect("open");
+    let reason = Reason::new("an older backup was put back").expect("a reason");
+    let actor = Principal::new("user:founder").expect("a name");
+    let order = Order { actor, request: None, command: Command::StartEpoch { reason } };
+    fleet.submit(order).await.expect("an epoch begins");
+    fleet.read(|state| state.fleet().expect("a fleet").epoch)
 }
 
 /// Allocate caches, each under a request id of its own, `n0`, `n1`, ….

@@ -48,11 +48,15 @@ static void remember(int log, int fd, const struct stat *file, uint64_t offset, 
     if (!entry) abort();
     memcpy(entry, &undo, sizeof undo);
     if (undo.replaced) {
-        /* Its own descriptor may not be for reading. */
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        int again = syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC);
-        syscall(SYS_pread64, again, entry + sizeof undo, undo.replaced, (off_t)offset);
-        syscall(SYS_close, again);
+        /* A descriptor that is not for reading needs another. Others must not: closing one takes away every lock that
+         * the process has on the file, and SQLite's with them. */
+        int again = -1;
+        if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY) {
+            snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+            again = syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC);
+        }
+        syscall(SYS_pread64, again < 0 ? fd : again, entry + sizeof undo, undo.replaced, (off_t)offset);
+        if (again >= 0) syscall(SYS_close, again);
     }
     struct stat of_log;
     fstat(log, &of_log);

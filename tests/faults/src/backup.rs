@@ -1,0 +1,59 @@
+//! A copy of the data from earlier, and putting it back.
+//!
+//! A server's is a copy of its files while it is dead. SQLite's is taken and put back by its own means, while processes
+//! have the database open.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the copy is.
+#[derive(Debug)]
+pub(crate) struct Backup(PathBuf);
+
+impl Backup {
+    /// None yet; beside other files of the campaign.
+    pub(crate) fn within(directory: &Path) -> Self {
+        Backup(directory.join("backup"))
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// Copy the files of a server that is dead, in place of an earlier copy.
+    pub(crate) fn copy(&self, data: &Path) {
+        run(Command::new("rm").arg("-rf").arg(&self.0));
+        run(Command::new("cp").arg("-a").arg(data).arg(&self.0));
+    }
+
+    /// Put the copy in place of the files of a server that is dead.
+    pub(crate) fn put_back(&self, data: &Path) {
+        run(Command::new("rm").arg("-rf").arg(data));
+        run(Command::new("cp").arg("-a").arg(&self.0).arg(data));
+    }
+
+    /// Copy a SQLite database that is in use.
+    pub(crate) fn copy_database(&self, database: &Path) {
+        run(sqlite3(database).arg(format!(".backup '{}'", self.0.display())));
+    }
+
+    /// Put the copy in place of what a SQLite database holds that is in use.
+    pub(crate) fn put_back_database(&self, database: &Path) {
+        run(sqlite3(database).arg(format!(".restore '{}'", self.0.display())));
+    }
+}
+
+/// Waits for locks of others, and stops at an error.
+fn sqlite3(database: &Path) -> Command {
+    let mut command = Command::new("sqlite3");
+    command.args(["-bail", "-cmd", ".timeout 30000"]).arg(database);
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // sqlite3 may tell of an error and end well.
+    let right = output.status.success() && output.stderr.is_empty();
+    assert!(right, "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
