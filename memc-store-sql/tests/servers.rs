@@ -97,7 +97,7 @@ async fn newer_schema(server: Server) {
     );
     run(&server, &later).await;
     let error = connect(&server.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 1 }), "{error}");
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 2 }), "{error}");
 }
 
 async fn another_format(server: Server) {
@@ -397,6 +397,8 @@ fn host(id: u64, name: &str, cluster: u64) -> Record {
         rack: None,
         status: HostStatus::Active,
         blocked_ports: Default::default(),
+        found_ports: Default::default(),
+        observed_epoch: 1,
         served: Revision::default(),
         served_at: None,
         revision: Revision::new(1),

@@ -29,6 +29,9 @@ pub struct WhyNot {
     pub largest: Option<Mib>,
     /// Rules each of which is alone in the way: without it, the request would be carried out.
     pub alone: Vec<Rule>,
+    /// How many of the cluster's hosts take nothing new because they wait to be looked at since the fleet was set back to
+    /// a backup.
+    pub unobserved: u32,
     /// Hosts each of which, opened to new instances again, would be enough.
     pub uncordon: Vec<HostName>,
     /// How many more hosts would be enough.
@@ -62,6 +65,8 @@ pub enum Rule {
     Racks,
     /// The team's quota.
     Quota,
+    /// Hosts wait to be looked at since the fleet was set back to a backup.
+    Unobserved,
 }
 
 /// More hosts that would be enough.
@@ -103,6 +108,7 @@ impl fmt::Display for Rule {
             Rule::Spread => "each instance needs a host of its own",
             Rule::Racks => "too many would share a rack",
             Rule::Quota => "the quota is used up",
+            Rule::Unobserved => "hosts have to be looked at first, since the fleet was set back to a backup",
         })
     }
 }
@@ -111,6 +117,9 @@ impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for rule in &self.alone {
             write!(f, "{rule}; ")?;
+        }
+        if self.unobserved > 0 {
+            write!(f, "{} hosts wait to be looked at; ", self.unobserved)?;
         }
         match self.largest {
             Some(largest) => write!(f, "the largest that fits now is {largest} an instance"),
@@ -131,6 +140,8 @@ struct Seat {
     ports: u16,
     /// Holds an instance of the cache.
     taken: bool,
+    /// Waits to be looked at.
+    waits: bool,
 }
 
 /// New instances and the hosts for them.
@@ -154,6 +165,8 @@ struct Growing {
     free: Mib,
     /// The host, if it is being emptied and could be opened again.
     draining: Option<HostName>,
+    /// Whether the host waits to be looked at.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -184,6 +197,7 @@ pub struct Facts {
     booked: Mib,
     cluster_memory: Mib,
     elsewhere: Vec<ClusterName>,
+    unobserved: u32,
 }
 
 impl Facts {
@@ -239,6 +253,7 @@ impl Facts {
             booked: state.booked(cluster.id),
             cluster_memory: state.memory(cluster.id),
             elsewhere: elsewhere(state, order, cluster, now),
+            unobserved: state.waiting(cluster.id).count() as u32,
         })
     }
 
@@ -258,6 +273,7 @@ impl Facts {
             uncordon: self.uncordon(),
             add: self.usual_host().and_then(|memory| self.hosts_to_add(memory)),
             moves: self.moves(),
+            unobserved: self.unobserved,
             elsewhere: self.elsewhere,
         }
     }
@@ -292,7 +308,7 @@ impl Facts {
 
     fn alone(&self) -> Vec<Rule> {
         use Rule::*;
-        let mut alone = vec![Memory, Headroom, FillLimit, Ports, Spread, Racks, Quota];
+        let mut alone = vec![Memory, Headroom, FillLimit, Ports, Spread, Racks, Quota, Unobserved];
         alone.retain(|rule| self.fits_with(self.memory, Some(*rule), self.now));
         alone.extend(self.cooled_down().map(|until| CoolDown { until }));
         alone
@@ -330,7 +346,9 @@ impl Facts {
             Asked::Grow { current, .. } if memory <= *current => true,
             Asked::Grow { growing, .. } => {
                 let room = |it: &Growing| without == Some(Rule::Memory) || it.has_room(need);
-                quota && growing.iter().all(|it| need <= it.booked || it.draining.is_none() && room(it))
+                let looked_at = |it: &Growing| without == Some(Rule::Unobserved) || !it.waits;
+                let grows = |it: &Growing| it.draining.is_none() && looked_at(it) && room(it);
+                quota && growing.iter().all(|it| need <= it.booked || grows(it))
             }
         }
     }
@@ -370,7 +388,7 @@ impl Facts {
                 draining.sort_unstable();
                 draining.dedup();
                 match draining[..] {
-                    [host] if growing().all(|it| it.has_room(need)) => vec![host.clone()],
+                    [host] if growing().all(|it| it.has_room(need) && !it.waits) => vec![host.clone()],
                     _ => Vec::new(),
                 }
             }
@@ -451,6 +469,7 @@ impl Places {
                 rack,
                 ports: free_ports(view, cluster.ports, count, now),
                 taken: taken > 0,
+                waits: state.waits(&view.host),
             };
             match view.host.status {
                 HostStatus::Active => places.open.push(seat),
@@ -482,6 +501,9 @@ impl Seat {
     /// How many instances it takes: one, or none; several only where they need no host of their own.
     fn takes(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> usize {
         let lifted = |rule| without == Some(rule);
+        if self.waits && !lifted(Rule::Unobserved) {
+            return 0;
+        }
         let limit = if lifted(Rule::Headroom) { self.memory } else { policy.open_to_new(self.memory) };
         let room = limit.minus(self.booked);
         if lifted(Rule::Spread) {
@@ -497,11 +519,10 @@ impl Seat {
 fn free_ports(view: &HostView, range: PortRange, enough: u16, now: Timestamp) -> u16 {
     let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;
     let enough = usize::from(enough);
-    let never_used = all.saturating_sub(view.ports.len() + view.host.blocked_ports.len());
+    let never_used =
+        all.saturating_sub(view.ports.len() + view.host.blocked_ports.len() + view.host.found_ports.len());
     let cooled = |(port, usage): &(&Port, &PortUse)| match usage {
-        PortUse::Retired(it) => {
-            it.reusable_at <= now && range.contains(**port) && !view.host.blocked_ports.contains(port)
-        }
+        PortUse::Retired(it) => it.reusable_at <= now && range.contains(**port) && !view.host.blocks(**port),
         PortUse::Instance(_) => false,
     };
     let free = if never_used >= enough || view.ports.iter().filter(cooled).take(enough).count() >= enough {
@@ -521,6 +542,7 @@ impl Growing {
             booked: instance.booked,
             free: view.map_or(Mib::ZERO, |view| view.free()),
             draining: draining.map(|view| view.host.name.clone()),
+            waits: view.is_some_and(|view| state.waits(&view.host)),
         }
     }
 

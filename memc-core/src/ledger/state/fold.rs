@@ -4,8 +4,9 @@ use super::ports::OpenPorts;
 use super::{CacheEntry, HostView, Inconsistent, PortUse, Ports, State, Totals};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
-    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostName, HostStatus, Instance, InstanceId, Key, Mib,
-    Plan, Port, Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
+    Cache, CacheId, Cluster, ClusterId, FIRST_EPOCH, FleetRecord, Host, HostId, HostName, HostStatus,
+    Instance, InstanceId, Key, Mib, Plan, Port, Principal, Record, Request, RequestId, RetiredPort, Team,
+    TeamId, Timestamp,
 };
 use crate::placement::{Offer, Site};
 
@@ -43,7 +44,8 @@ impl State {
     }
 
     /// Apply one change and return the change that takes it back. Applying that leaves the state, indexes included,
-    /// as it was. O(log n) for everything but a cluster, which is O(hosts of it).
+    /// as it was. O(log n) for everything but a cluster, which is O(hosts of it),
+    /// and the fleet's epoch, which is O(hosts).
     ///
     /// # Errors
     /// [`Inconsistent`] if the change names what is not there or a port that another instance has; nothing changed.
@@ -53,7 +55,7 @@ impl State {
             Change::Remove(key) => key.clone(),
         };
         let before = match change {
-            Change::Put(Record::Fleet(it)) => self.fleet.replace(it).map(Record::Fleet),
+            Change::Put(Record::Fleet(it)) => self.put_fleet(it).map(Record::Fleet),
             Change::Put(Record::Cluster(it)) => self.put_cluster(it).map(Record::Cluster),
             Change::Put(Record::Host(it)) => self.put_host(it)?.map(Record::Host),
             Change::Put(Record::Team(it)) => self.put_team(it).map(Record::Team),
@@ -84,6 +86,17 @@ impl State {
             Key::Request { principal, id } => self.remove_request(principal, id).map(Record::Request),
         };
         record.ok_or_else(|| Inconsistent(format!("{key:?} is not there to be removed")))
+    }
+
+    fn put_fleet(&mut self, fleet: FleetRecord) -> Option<FleetRecord> {
+        let epoch = fleet.epoch;
+        let before = self.fleet.replace(fleet);
+        // In another epoch other hosts wait. Nearly always it is the same one.
+        if before.as_ref().map_or(FIRST_EPOCH, |it| it.epoch) != epoch {
+            let hosts: Vec<HostId> = self.hosts.values().map(|view| view.host.id).collect();
+            hosts.into_iter().for_each(|host| self.reindex(host));
+        }
+        before
     }
 
     fn put_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
@@ -121,7 +134,9 @@ impl State {
         self.count_memory(&host, true);
         let before = self.hosts.get(&id).map(|view| view.host.clone());
         let same_ports = before.as_ref().is_some_and(|before| {
-            before.cluster == host.cluster && before.blocked_ports == host.blocked_ports
+            before.cluster == host.cluster
+                && before.blocked_ports == host.blocked_ports
+                && before.found_ports == host.found_ports
         });
         if let Some(before) = &before {
             self.forget_names(before);
@@ -415,7 +430,7 @@ impl State {
             let Offer { free, instances, port_from } = offer(cluster, view);
             let (order, rack) = (cluster.policy.order, view.host.rack.clone());
             let site = Site { cluster: cluster.id, order, rack, free, instances, port_from };
-            (view.host.status == HostStatus::Active).then_some(site)
+            (view.host.status == HostStatus::Active && !self.waits(&view.host)).then_some(site)
         });
         self.index.set(id, site);
     }

@@ -26,7 +26,7 @@ impl State {
                 limit: policy.open_to_new(view.host.memory),
                 booked: view.booked,
                 ports: u32::try_from(view.free_ports(now)).unwrap_or(u32::MAX),
-                open: view.host.status == HostStatus::Active,
+                open: view.host.status == HostStatus::Active && !self.waits(&view.host),
             });
         }
         let uses = self.hosts_of(cluster).flat_map(|view| view.ports.values());
