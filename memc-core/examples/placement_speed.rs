@@ -427,6 +427,8 @@ fn host_record(host: usize, clusters: usize) -> Host {
         rack: Some(rack_of(host)),
         status: HostStatus::Active,
         blocked_ports: BTreeSet::new(),
+        found_ports: BTreeSet::new(),
+        observed_epoch: 1,
         served: Revision::new(0),
         served_at: None,
         revision: Revision::new(1),

@@ -19,14 +19,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memc_core::Store;
-use memc_core::ledger::{Commit, Head};
+use memc_core::ledger::{Commit, FORMAT, Head};
 use memc_core::model::Revision;
 use memc_core::store::{Decide, Finding, Load, StoreError, TurnError};
 use uuid::Uuid;
 
 pub use error::ConnectError;
+use error::Failure;
 use keys::Keys;
-use link::Link;
+use link::{Link, Repeat};
 use script::Scripts;
 
 /// Open the store that a URL names: `redis://host:6379/0` for one server, `redis+cluster://host1:6379,host2:6379` for
@@ -104,12 +105,27 @@ impl RedisStore {
             tickets: AtomicU64::new(0),
             trimming: AtomicBool::new(false),
         };
-        inner.head().await.map_err(|failure| failure.reading("open"))?;
+        inner.migrate().await.map_err(|failure| failure.reading("open"))?;
         Ok(RedisStore { inner: Arc::new(inner) })
     }
 }
 
 impl Inner {
+    /// Bring a ledger of an older format up to date. Records of format 2 are read as they are: what they lack has a
+    /// value that says so.
+    async fn migrate(&self) -> Result<(), Failure> {
+        const OLDER: u32 = 2;
+        if self.head().await?.format != OLDER {
+            return Ok(());
+        }
+        let (from, to) = (OLDER.to_string(), FORMAT.to_string());
+        let keys = [self.keys.head.as_str(), self.keys.turn.as_str()];
+        let arguments = [from.as_bytes(), to.as_bytes()];
+        self.scripts.migrate.run(&self.link, &keys, &arguments, Repeat::Once).await?;
+        tracing::info!(from, to, "the ledger's format is a newer one from now on");
+        Ok(())
+    }
+
     /// A name that no other turn has.
     fn ticket(&self) -> String {
         format!("{}.{}", self.handle, self.tickets.fetch_add(1, Ordering::Relaxed))

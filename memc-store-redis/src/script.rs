@@ -18,6 +18,7 @@ pub(crate) struct Scripts {
     pub(crate) append: Script,
     pub(crate) leave: Script,
     pub(crate) trim: Script,
+    pub(crate) migrate: Script,
 }
 
 impl Scripts {
@@ -27,6 +28,7 @@ impl Scripts {
             append: Script::new(include_str!("lua/append.lua")),
             leave: Script::new(include_str!("lua/leave.lua")),
             trim: Script::new(include_str!("lua/trim.lua")),
+            migrate: Script::new(include_str!("lua/migrate.lua")),
         }
     }
 }

@@ -602,6 +602,31 @@ async fn another_format_is_not_appended_to() {
     assert!(error.is_corrupt() && error.to_string().contains("layout 2"), "{error}");
 }
 
+/// A ledger as version 2 left it, with a host without the fields of version 3, while an old process has the turn.
+#[tokio::test]
+async fn a_ledger_of_format_2_is_brought_up_to_date() {
+    let server = Server::start();
+    let old = open(&server.url()).await;
+    let head = append(&old, Head::EMPTY).await.unwrap();
+    server.call(&["HSET", "{memc}:head", "format", "2"]);
+    server.call(&["HSET", "{memc}:turn", "ticket", "old", "until", "99999999999999"]);
+    let host = r#"{"record":{"id":3,"name":"m1","cluster":2,"address":"127.0.0.1","memory":64,"rack":null,
+        "status":"active","blocked_ports":[],"served":0,"served_at":null,"revision":1}}"#;
+    server.call(&["HSET", "{memc}:host:0", "3", host]);
+    server.call(&["SADD", "{memc}:buckets", "{memc}:host:0"]);
+
+    let store = open(&server.url()).await;
+    assert_eq!(store.head().await.unwrap(), head);
+    assert_eq!(server.call(&["EXISTS", "{memc}:turn"]), Value::Int(0), "what it decided is void");
+    let (there, _) = ledger::load(&store).await;
+    let host = there.values().find_map(|record| match record {
+        memc_core::model::Record::Host(host) => Some(host),
+        _ => None,
+    });
+    assert_eq!(host.map(|host| (host.observed_epoch, host.found_ports.len())), Some((1, 0)));
+    append(&store, head).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_reported_as_corrupt() {
     let server = Server::start();

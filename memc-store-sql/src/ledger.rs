@@ -15,10 +15,6 @@ use crate::statement::{HEAD, Kind, PAGE, Statements, Step};
 use crate::table::{COMMIT, COMMIT_READ, FLEET, TABLES, Table, key, row};
 use crate::value::{Fields, Type, Unreadable, Value};
 
-/// How often the tables alone have changed so that an older program must not write to them: the format in table `ledger`
-/// is ahead of the core's by so many.
-const FORMATS_OF_TABLES: u32 = 1;
-
 /// The ledger's end.
 pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result<Head, Failure> {
     Ok(end(session, sql).await?.head)
@@ -44,8 +40,7 @@ pub(crate) async fn end(session: &mut impl Session, sql: &Statements) -> Result<
 /// What [`Statements::head`] has answered.
 pub(crate) fn read_end(row: Option<Vec<Value>>) -> Result<End, Unreadable> {
     let mut fields = Fields::new(row.ok_or_else(|| Unreadable("table ledger is empty".into()))?);
-    // The tables' own changes count as well.
-    let format = fields.narrow::<u32>()?.saturating_sub(FORMATS_OF_TABLES);
+    let format = fields.narrow()?;
     let clock = Timestamp::from_millis(fields.number()?);
     let mut end = End { head: Head { format, ..Head::EMPTY }, clock, last_id: 0, fleet: None };
     let Some(revision) = fields.optional_number()? else {

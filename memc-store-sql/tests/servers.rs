@@ -397,6 +397,8 @@ fn host(id: u64, name: &str, cluster: u64) -> Record {
         rack: None,
         status: HostStatus::Active,
         blocked_ports: Default::default(),
+        found_ports: Default::default(),
+        observed_epoch: 1,
         served: Revision::default(),
         served_at: None,
         revision: Revision::new(1),

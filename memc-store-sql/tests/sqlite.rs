@@ -274,12 +274,15 @@ async fn a_database_of_schema_1_is_brought_up_to_date() {
         panic!("no host")
     };
     assert_eq!((host.name.as_str(), host.blocked_ports.len(), host.memory.get()), ("M1", 1, 1024));
+    assert_eq!((host.found_ports.len(), host.observed_epoch), (0, 1), "it does not wait");
     assert!(there.iter().any(|it| matches!(it, Record::Cache(it) if it.max_per_rack.is_none())));
 
     // The second line of defence was brought along.
     let mut raw = place.raw().await;
     for wrong in [
-        "INSERT INTO hosts SELECT 30, 'm1', 2, '10.0.0.2', 1, NULL, 'active', '[]', 0, NULL, 1",
+        "INSERT INTO hosts SELECT 30, 'm1', 2, '10.0.0.2', 1, NULL, 'active', '[]', 0, NULL, 1, '[]', 1",
+        "INSERT INTO hosts SELECT 30, 'm2', 2, '10.0.0.2', 1, NULL, 'active', '[]', 0, NULL, 1, 'no list', 1",
+        "INSERT INTO hosts SELECT 30, 'm2', 2, '10.0.0.2', 1, NULL, 'active', '[]', 0, NULL, 1, '[]', 0",
         "INSERT INTO instances SELECT 60, 5, 0, 3, 11215, 64, 96, 'kept', NULL, NULL, NULL, 1",
         "INSERT INTO instances SELECT 60, 5, 2, 3, 11210, 64, 96, 'kept', NULL, NULL, NULL, 1",
         "INSERT INTO instances SELECT 60, 5, 2, 3, 11213, 64, 96, 'kept', NULL, NULL, NULL, 1",

@@ -22,6 +22,7 @@ banner-findings =
         [one] There is a finding that operators should look at.
        *[other] There are { $n } findings that operators should look at.
     }
+banner-risks = This store could lose changes that it acknowledged. The portal was told to accept that, or does not write until it is put right:
 
 ## Words that several pages use
 
@@ -336,6 +337,24 @@ host-active = Active
 host-cordoned = Cordoned
 host-draining = Being emptied
 host-lost = Lost
+host-waits = Waits
+host-waits-look = Nobody has looked at its ports yet.
+host-waits-answer = Port { $port } neither accepted nor refused a connection.
+host-waits-running = The instance on port { $port } does not run yet.
+host-waits-note = The fleet was set back to a backup. Until its ports were looked at, this host gets nothing new, and what is on it does not grow.
+host-found-at = Unknown on { $ports }
+host-found = Ports found in use
+host-found-hint = They are not given out. Take a port off this list once nothing unknown listens there any more.
+host-found-note = After the fleet was set back to a backup, something that it does not know was found on port { $ports }: perhaps an instance from after the backup. Stop it on the host, then take its port off the list below.
+host-observed-link = State that it may be used…
+host-observed-title = Use host { $name } without a look at it
+host-observed-what = Something may run there that the fleet does not know, since it was set back to a backup: another team could get its port. First block the ports that you know are in use.
+host-observed-submit = The host may be used
+hosts-wait =
+    { $n ->
+        [one] One host gets nothing new until its ports were looked at, since the fleet was set back to a backup.
+       *[other] { $n } hosts get nothing new until their ports were looked at, since the fleet was set back to a backup.
+    }
 host-fetched = Last pillar fetch
 host-never-fetched = Not seen yet
 host-fetched-note = The last fetch is noted by each portal process since it started.
@@ -509,6 +528,7 @@ why-not-cool-down = A port that was used before can be given out again, and ther
 why-not-spread = Each instance needs a host of its own, and too few hosts have room. Fewer instances may fit.
 why-not-racks = Too many of the instances would be on one rack.
 why-not-quota = A larger quota would be enough. An administrator can set it.
+why-not-unobserved = The platform was set back to a backup, and some hosts still have to be looked at. That usually takes a minute: try again.
 offer-largest = Use { $size } instead
 offer-smaller = Make the instances smaller first: { $size } would fit
 offer-cluster = Use cluster { $name } instead

@@ -18,6 +18,7 @@ nav-findings = 待关注
 nav-language = 语言
 banner-stale = 存储暂时无法访问。当前显示的是 { $when } 的状态，恢复之前无法进行任何变更。
 banner-findings = 有 { $n } 项问题需要运维人员关注。
+banner-risks = 此存储可能丢失已确认的变更。门户已被设置为接受该风险，否则在修正之前不会写入：
 
 ## 通用词语
 
@@ -304,6 +305,20 @@ host-active = 正常
 host-cordoned = 暂停分配
 host-draining = 正在腾空
 host-lost = 失联
+host-waits = 等待检查
+host-waits-look = 尚未检查其端口。
+host-waits-answer = 端口 { $port } 既未接受也未拒绝连接。
+host-waits-running = 端口 { $port } 上的实例尚未运行。
+host-waits-note = 数据已恢复到某个备份。在检查完端口之前，该主机不接收新实例，已有实例也不能扩容。
+host-found-at = 未知占用：{ $ports }
+host-found = 发现被占用的端口
+host-found-hint = 这些端口不会被分配。确认端口上不再有未知程序后，将其从列表中删除。
+host-found-note = 数据恢复到备份之后，在端口 { $ports } 上发现未知程序，可能是备份之后创建的实例。请在主机上停止它，然后从下方列表中删除该端口。
+host-observed-link = 声明可以使用…
+host-observed-title = 不经检查使用主机 { $name }
+host-observed-what = 数据已恢复到某个备份，该主机上可能运行着系统不知道的程序，其端口可能被分配给其他团队。请先禁用已知被占用的端口。
+host-observed-submit = 确认可以使用
+hosts-wait = 有 { $n } 台主机在检查完端口之前不接收新实例，因为数据已恢复到某个备份。
 host-fetched = 上次获取 pillar
 host-never-fetched = 尚未获取
 host-fetched-note = 获取时间由每个门户进程自启动起分别记录。
@@ -460,6 +475,7 @@ why-not-cool-down = 曾被使用的端口可以重新分配、即可满足的时
 why-not-spread = 每个实例都需要单独的主机，而有空间的主机太少。减少实例数或许可行。
 why-not-racks = 同一机架上的实例会过多。
 why-not-quota = 提高配额即可满足，请联系管理员设置。
+why-not-unobserved = 平台已恢复到某个备份，部分主机仍需检查，通常一分钟内完成，请稍后重试。
 offer-largest = 改用 { $size }
 offer-smaller = 先把实例改小：{ $size } 可以放下
 offer-cluster = 改用集群 { $name }

@@ -35,6 +35,10 @@ pub(crate) struct Host {
     pub(crate) rack: usize,
     pub(crate) status: Status,
     pub(crate) blocked: Vec<u16>,
+    /// Nobody has looked at it since the fleet was set back.
+    pub(crate) waits: bool,
+    /// Ports that something unknown was found on then.
+    pub(crate) found: Vec<u16>,
     pub(crate) processes: Vec<Process>,
     /// Ports whose last instance is gone, and from when on they may be issued again; `u64::MAX` for never.
     pub(crate) retired: BTreeMap<u16, u64>,
@@ -96,6 +100,8 @@ impl Host {
             rack,
             status: Status::Active,
             blocked,
+            waits: false,
+            found: Vec::new(),
             processes: Vec::new(),
             retired: BTreeMap::new(),
         }
@@ -118,7 +124,8 @@ impl Host {
     /// The lowest port that was never used, or else the one whose cool-down ended first.
     pub(crate) fn port(&self, rules: &Rules, now: u64) -> Option<u16> {
         let owned = |port: u16| self.processes.iter().any(|it| it.port == port);
-        let issuable = |port: &u16| !self.blocked.contains(port) && !owned(*port);
+        let issuable =
+            |port: &u16| !self.blocked.contains(port) && !self.found.contains(port) && !owned(*port);
         let fresh = rules.ports.clone().find(|port| !self.retired.contains_key(port) && issuable(port));
         let cooled = || {
             let over = self.retired.iter().filter(|(port, at)| **at <= now && rules.ports.contains(port));
@@ -128,7 +135,7 @@ impl Host {
     }
 
     fn has_port(&self, rules: &Rules, now: u64) -> bool {
-        let spoken_for = self.processes.len() + self.retired.len() + self.blocked.len();
+        let spoken_for = self.processes.len() + self.retired.len() + self.blocked.len() + self.found.len();
         spoken_for < rules.ports.len() || self.port(rules, now).is_some()
     }
 }
@@ -167,7 +174,9 @@ impl Second {
         let on: &[usize] = self.caches.get(&wish.cache).map_or(&[], |cache| &cache.on);
         let booked: Vec<u64> = self.hosts.iter().map(Host::booked).collect();
         let eligible: Vec<usize> = (0..self.hosts.len())
-            .filter(|at| self.hosts[*at].status == Status::Active && !on.contains(at))
+            .filter(|at| {
+                self.hosts[*at].status == Status::Active && !self.hosts[*at].waits && !on.contains(at)
+            })
             .filter(|at| booked[*at] + need <= self.hosts[*at].open(&self.rules))
             .filter(|at| self.hosts[*at].has_port(&self.rules, now))
             .collect();
@@ -231,6 +240,9 @@ impl Second {
             if host.processes.iter().any(|it| it.port == port) {
                 return Some("port_owned");
             }
+            if host.waits || host.found.contains(&port) {
+                return Some("unobserved");
+            }
             if host.blocked.contains(&port) || !self.rules.ports.contains(&port) {
                 return Some("port_blocked");
             }
@@ -291,7 +303,8 @@ impl Second {
         let grows = |at: &usize| {
             let host = &self.hosts[*at];
             let own = host.processes.iter().filter(|it| it.cache == number);
-            own.into_iter().all(|it| need <= it.booked || host.booked() - it.booked + need <= host.memory)
+            own.into_iter()
+                .all(|it| need <= it.booked || !host.waits && host.booked() - it.booked + need <= host.memory)
         };
         if cache.on.iter().all(grows) { Ok(()) } else { Err("no_room") }
     }
@@ -386,6 +399,24 @@ impl Second {
     pub(crate) fn moved_away(&mut self, number: u64, from: usize, now: u64) {
         if let Some(place) = self.hosts[from].processes.iter().position(|it| it.cache == number) {
             self.end(from, place, now + self.rules.cool_down_millis);
+        }
+    }
+
+    /// The fleet was set back to a backup.
+    #[allow(dead_code, reason = "not a part of the life that is simulated")]
+    pub(crate) fn restore(&mut self) {
+        self.hosts.iter_mut().for_each(|host| host.waits = true);
+    }
+
+    /// Every port of a host was looked at.
+    #[allow(dead_code, reason = "not a part of the life that is simulated")]
+    pub(crate) fn look_around(&mut self, at: usize, in_use: &[u16]) {
+        let host = &mut self.hosts[at];
+        host.waits = false;
+        for port in in_use {
+            if !host.processes.iter().any(|it| it.port == *port) && !host.found.contains(port) {
+                host.found.push(*port);
+            }
         }
     }
 

@@ -183,6 +183,8 @@ fn records(revision: u64, full: bool) -> Vec<Record> {
             rack: full.then(|| Rack::new("row-1/r7").unwrap()),
             status: if full { HostStatus::Lost } else { HostStatus::Active },
             blocked_ports: if full { BTreeSet::from([port(1024), port(65535)]) } else { BTreeSet::new() },
+            found_ports: if full { BTreeSet::from([port(1025)]) } else { BTreeSet::new() },
+            observed_epoch: if full { u32::MAX } else { 1 },
             served: if full { revision } else { Revision::default() },
             served_at: full.then_some(Timestamp::NEVER),
             revision,

@@ -34,7 +34,8 @@ pub enum Command {
         id: uuid::Uuid,
     },
     /// Start a new epoch, after the ledger was set back to an older backup: hosts follow its documents again though they
-    /// had newer ones, and numbers given out since the backup are not given out again.
+    /// had newer ones, numbers given out since the backup are not given out again, and no host takes anything new until
+    /// it was looked at ([`NoteObserved`](Command::NoteObserved)).
     StartEpoch {
         /// Which backup, and why.
         reason: Reason,
@@ -205,6 +206,27 @@ pub enum Command {
         /// Why that is known.
         reason: Reason,
     },
+    /// Note what listens on a host, after a restore: it may take new instances again, but not on ports that something the
+    /// ledger does not know was found on.
+    NoteObserved {
+        /// Where.
+        host: HostName,
+        /// The revision of the host's record while it was looked at. Nothing happens if it has changed since.
+        revision: Revision,
+        /// The fleet's epoch while it was looked at. Nothing happens in another.
+        epoch: u32,
+        /// The ports that were looked at. Nothing happens if the cluster has others by now.
+        ports: PortRange,
+        /// Those of them that accepted a connection; all others refused one.
+        in_use: BTreeSet<Port>,
+    },
+    /// An operator's word that a host may take new instances after a restore, where it cannot be looked at.
+    StateObserved {
+        /// Which.
+        host: HostName,
+        /// Why nothing unknown runs there, or why that does not matter.
+        reason: Reason,
+    },
     /// Note that a host's pillar document of this revision was handed out.
     NoteServed {
         /// Whose document.
@@ -286,6 +308,8 @@ pub struct HostPatch {
     pub rack: Option<Option<Rack>>,
     /// Other ports never to be given out; instances on one of them stay.
     pub blocked_ports: Option<BTreeSet<Port>>,
+    /// Those of the ports found in use that are still not to be given out. One that was not found is out of range.
+    pub found_ports: Option<BTreeSet<Port>>,
 }
 
 /// What an observer saw of an instance.

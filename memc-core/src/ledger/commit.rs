@@ -8,7 +8,7 @@ use crate::model::{CommitId, Key, Principal, Record, RequestId, Revision, Timest
 
 /// The format of commits and records that this version reads and writes. A process stops appending to a ledger of
 /// another one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The ledger's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ pub(crate) use id_map::IdMap;
 pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};
 pub use plan::{Plan, PlanGoal, PlanStatus, PlanStep};
 pub use policy::{FillOrder, Overhead, Policy, PortRange};
+pub(crate) use record::FIRST_EPOCH;
 pub use record::{
     Cache, Cluster, FleetRecord, Host, HostStatus, Instance, InstanceState, Key, Phase, Quota, Record,
     Request, RetiredPort, Team,

@@ -56,6 +56,14 @@ pub struct Host {
     pub status: HostStatus,
     /// Ports that are never given out on it.
     pub blocked_ports: BTreeSet<Port>,
+    /// Ports that something was found listening on after a restore, though the ledger has no instance there: never
+    /// given out, until an operator takes them off the list.
+    #[serde(default)]
+    pub found_ports: BTreeSet<Port>,
+    /// The epoch in which its ports were looked at; 1 without a look, since nothing precedes the first epoch. In a later
+    /// epoch of the fleet it takes nothing new until it was looked at again.
+    #[serde(default = "first_epoch")]
+    pub observed_epoch: u32,
     /// The newest pillar document that was served for it while something on it waited to be stopped: evidence that
     /// the host could know. The zeroth revision: none yet.
     pub served: Revision,
@@ -63,6 +71,21 @@ pub struct Host {
     pub served_at: Option<Timestamp>,
     /// The last commit that changed this record, `served` and `served_at` apart.
     pub revision: Revision,
+}
+
+impl Host {
+    /// Whether a port is never given out on it.
+    #[must_use]
+    pub fn blocks(&self, port: Port) -> bool {
+        self.blocked_ports.contains(&port) || self.found_ports.contains(&port)
+    }
+}
+
+/// What hosts have that were never looked at.
+pub(crate) const FIRST_EPOCH: u32 = 1;
+
+fn first_epoch() -> u32 {
+    FIRST_EPOCH
 }
 
 /// Whether a host takes new instances.

@@ -1,19 +1,20 @@
 //! The task that looks at every booked port and confirms what it sees.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::{Probe, probe};
+use super::{Hindrance, Probe, probe};
 use crate::Fleet;
 use crate::fleet::SubmitError;
 use crate::ledger::{Command, Order, Refusal, Seen, State};
 use crate::model::{
-    Instance, InstanceId, InstanceState, InvalidName, ObserverId, Phase, Principal, Revision, Timestamp,
+    HostId, Instance, InstanceId, InstanceState, InvalidName, ObserverId, Phase, Principal, Revision,
+    Timestamp,
 };
 
 /// How an [`Observer`] looks.
@@ -56,19 +57,40 @@ pub struct Observation {
     pub answered: bool,
 }
 
-/// What was last seen of every instance, by this process. Clones are handles on the same.
+/// What was last seen of every instance, by this process, and what keeps hosts waiting. Clones are handles on the same.
 #[derive(Debug, Clone, Default)]
-pub struct Observations(Arc<Mutex<HashMap<InstanceId, Observation>>>);
+pub struct Observations {
+    instances: Arc<Mutex<HashMap<InstanceId, Observation>>>,
+    hosts: Arc<Mutex<HashMap<HostId, Hindrance>>>,
+}
 
 impl Observations {
     /// What was last seen of an instance; `None` before its first probe.
     #[must_use]
     pub fn of(&self, instance: InstanceId) -> Option<Observation> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&instance).cloned()
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner).get(&instance).cloned()
+    }
+
+    /// Why the last look at a host that waits since the ledger was set back told nothing; `None` before the first.
+    #[must_use]
+    pub fn hindrance(&self, host: HostId) -> Option<Hindrance> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(&host).copied()
+    }
+
+    pub(super) fn note_hindrance(&self, host: HostId, hindrance: Hindrance) {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).insert(host, hindrance);
+    }
+
+    pub(super) fn forget_hosts_but(&self, waiting: &[HostId]) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hosts.is_empty() {
+            let waiting: HashSet<&HostId> = waiting.iter().collect();
+            hosts.retain(|host, _| waiting.contains(host));
+        }
     }
 
     fn note(&self, instance: InstanceId, probe: Probe) -> Observation {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.get(&instance);
         let refusals = if probe == Probe::Refused { before.map_or(0, |it| it.refusals) + 1 } else { 0 };
         let answered = before.is_some_and(|it| it.answered) || matches!(probe, Probe::Answered(_));
@@ -78,7 +100,7 @@ impl Observations {
     }
 
     fn forget_all_but(&self, state: &State) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|id, _| state.instance(*id).is_some());
     }
 }
@@ -87,11 +109,11 @@ impl Observations {
 /// several places.
 #[derive(Debug, Clone)]
 pub struct Observer {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     id: ObserverId,
-    principal: Principal,
-    options: Options,
-    observations: Observations,
+    pub(super) principal: Principal,
+    pub(super) options: Options,
+    pub(super) observations: Observations,
 }
 
 /// An instance to look at, as its record is now.
@@ -122,8 +144,24 @@ impl Observer {
 
     /// Look, until the future is dropped.
     pub async fn run(self) {
+        // Hosts that wait are many at once, and the dead among them slow.
+        tokio::join!(self.look_at_instances(), async {
+            let mut ticks = self.ticks();
+            loop {
+                ticks.tick().await;
+                self.look_around().await;
+            }
+        });
+    }
+
+    fn ticks(&self) -> Interval {
         let mut ticks = interval(self.options.unsettled.max(Duration::from_millis(10)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+
+    async fn look_at_instances(&self) {
+        let mut ticks = self.ticks();
         let mut all_seen: Option<Instant> = None;
         loop {
             ticks.tick().await;

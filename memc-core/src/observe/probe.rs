@@ -74,6 +74,15 @@ pub async fn probe(address: SocketAddr, within: Duration) -> Probe {
     }
 }
 
+/// Whether something accepts connections on a port, whatever it speaks; `None` where the host did not say.
+pub(super) async fn listens(address: SocketAddr, within: Duration) -> Option<bool> {
+    match tokio::time::timeout(within, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Some(true),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Some(false),
+        _ => None,
+    }
+}
+
 async fn ask(address: SocketAddr) -> io::Result<Stats> {
     let stream = TcpStream::connect(address).await?;
     // Refused means refused to connect. A connection reset later is no evidence.

@@ -36,6 +36,9 @@ enum Step {
     FillLimit { percent: u64 },
     Order { balance: bool },
     LastPort { port: u16 },
+    Restore,
+    LookAround { host: usize, in_use: Vec<u16> },
+    Forget { host: usize },
     Load,
 }
 
@@ -57,6 +60,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(100), 10..100u64].prop_map(|percent| Step::FillLimit { percent }),
         1 => any::<bool>().prop_map(|balance| Step::Order { balance }),
         1 => prop_oneof![Just(FIRST_PORT + 4), port(1..5)].prop_map(|port| Step::LastPort { port }),
+        1 => Just(Step::Restore),
+        8 => (host.clone(), prop::collection::vec(port(0..5), 0..2))
+            .prop_map(|(host, in_use)| Step::LookAround { host, in_use }),
+        4 => host.clone().prop_map(|host| Step::Forget { host }),
     ];
     prop_oneof![
         12 => (cache.clone(), size.clone(), instances, most())
@@ -346,6 +353,32 @@ impl<D: Driver> Pair<D> {
                 self.ok(Command::ChangeCluster { name: name("web"), patch });
                 self.second.rules.ports = FIRST_PORT..=last;
             }
+            Step::Restore => {
+                self.ok(Command::StartEpoch { reason: name("a backup") });
+                self.second.restore();
+            }
+            Step::LookAround { host, ref in_use } => {
+                let state = self.driver.state();
+                let at = state.host_named(&name(&host_name(host))).unwrap();
+                let ports = state.cluster(at.host.cluster).unwrap().ports;
+                let (revision, epoch) = (at.host.revision, state.fleet().unwrap().epoch);
+                let blocked = &self.second.hosts[host].blocked;
+                let in_use: Vec<u16> =
+                    in_use.iter().copied().filter(|port| !blocked.contains(port)).collect();
+                self.ok(Command::NoteObserved {
+                    host: name(&host_name(host)),
+                    revision,
+                    epoch,
+                    ports,
+                    in_use: in_use.iter().map(|number| port(*number)).collect(),
+                });
+                self.second.look_around(host, &in_use);
+            }
+            Step::Forget { host } => {
+                let found_ports = Some([].into());
+                self.change_host(host, HostPatch { found_ports, ..HostPatch::default() });
+                self.second.hosts[host].found.clear();
+            }
             Step::Load => self.driver.load(),
         }
     }
@@ -377,6 +410,7 @@ fn agree<D: Driver>(driver: D, hosts: &[(u64, usize)], steps: &[Step]) {
             Step::Cordon { host } | Step::Uncordon { host } | Step::Lose { host } if !known(host) => {}
             Step::Memory { host, .. } | Step::Rack { host, .. } | Step::Blocked { host, .. }
                 if !known(host) => {}
+            Step::LookAround { host, .. } | Step::Forget { host } if !known(host) => {}
             _ => pair.carry_out(step),
         }
         pair.check(&teams);

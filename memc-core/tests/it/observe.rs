@@ -10,7 +10,7 @@ use memc_core::Fleet;
 use memc_core::fleet::Options;
 use memc_core::ledger::{Command, HostSpec};
 use memc_core::model::*;
-use memc_core::observe::{self, Observer, Probe, probe};
+use memc_core::observe::{self, Hindrance, Observer, Probe, probe};
 use memc_core::store::MemoryStore;
 
 use crate::world::*;
@@ -179,4 +179,109 @@ async fn what_is_no_memcached_is_unclear() {
     assert!(matches!(other, Probe::Unclear(_)), "{other:?}");
     talker.join().unwrap();
     assert_eq!(probe(address, Duration::from_secs(5)).await, Probe::Refused);
+}
+
+/// The store as its backup was, as a file that takes the place of the newer one would be.
+async fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
+    let mut archive = Vec::new();
+    memc_core::archive::export(store, &mut archive).await.unwrap();
+    let copy = Arc::new(MemoryStore::new());
+    memc_core::archive::import(&*copy, &archive[..]).await.unwrap();
+    copy
+}
+
+/// Three ports that are free and follow each other.
+fn free_ports() -> u16 {
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = (0..1000).map(|_| free_port()).find(|first| (*first..*first + 3).all(free));
+    first.expect("three free ports")
+}
+
+#[tokio::test]
+async fn what_was_started_since_the_backup_is_found_and_its_port_not_given_out() {
+    let first = free_ports();
+    let store = Arc::new(MemoryStore::new());
+    let fleet = Fleet::open(store.clone(), Options::default()).await.unwrap();
+    let spec_of_host = HostSpec {
+        cluster: name("web"),
+        address: "127.0.0.1".parse().unwrap(),
+        memory: mib(4096),
+        rack: None,
+        blocked_ports: Default::default(),
+    };
+    for command in [
+        Command::CreateCluster { name: name("web"), spec: spec(first, first + 2, Policy::default()) },
+        Command::AddHost { name: name("m1"), spec: spec_of_host },
+        Command::CreateTeam { name: name("shop") },
+        Command::SetQuota { cluster: name("web"), team: name("shop"), memory: mib(10_000) },
+        allocate("a", 64, 1),
+    ] {
+        fleet.submit(order(command)).await.unwrap();
+    }
+    let options = || observe::Options { timeout: Duration::from_secs(5), ..observe::Options::default() };
+    let observer = Observer::new(fleet.clone(), "here", options()).unwrap();
+    let known = Memcached::start(first, 64);
+    observer.look(true).await;
+    assert_eq!(state(&fleet), InstanceState::Running);
+
+    let backup = copy(&store).await;
+    fleet.submit(order(allocate("b", 64, 1))).await.unwrap();
+    let _unknown = Memcached::start(first + 1, 64);
+    drop((observer, fleet));
+
+    let fleet = Fleet::open(backup, Options::default()).await.unwrap();
+    let observer = Observer::new(fleet.clone(), "here", options()).unwrap();
+    fleet.submit(order(Command::StartEpoch { reason: name("last night's backup") })).await.unwrap();
+    let refused = fleet.submit(order(allocate("c", 64, 1))).await.unwrap_err();
+    assert!(refused.to_string().contains("1 hosts wait to be looked at"), "{refused}");
+
+    // While what should run does not, the host is perhaps starting, and what is unknown on it not there yet.
+    drop(known);
+    observer.look_around().await;
+    let host = || fleet.read(|state| state.host_named(&name("m1")).unwrap().host.clone());
+    let waits = || fleet.read(|state| state.waits(&host()));
+    assert!(waits());
+    let hindrance = observer.observations().hindrance(host().id);
+    assert_eq!(hindrance, Some(Hindrance::NotRunning(port(first))));
+
+    let _known = Memcached::start(first, 64);
+    observer.look_around().await;
+    assert!(!waits());
+    assert_eq!(host().found_ports, [port(first + 1)].into());
+    fleet.submit(order(allocate("c", 64, 1))).await.unwrap();
+    let ports: Vec<u16> =
+        fleet.read(|state| state.instances().map(|it| it.port.get()).filter(|it| *it != first).collect());
+    assert_eq!(ports, [first + 2]);
+    let revision = fleet.read(|state| state.head().revision);
+    observer.look_around().await;
+    assert_eq!(observer.observations().hindrance(host().id), None);
+    assert_eq!(fleet.read(|state| state.head().revision), revision, "nobody waits any more");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_waits_until_an_operator_says_otherwise() {
+    let port = free_port();
+    let (fleet, _) = fleet(port).await;
+    // A queue for connections that is full: the kernel drops what comes on top.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], port).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut full = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address)).await
+    {
+        full.push(stream);
+    }
+    fleet.submit(order(Command::StartEpoch { reason: name("last night's backup") })).await.unwrap();
+    let options = observe::Options { timeout: Duration::from_millis(300), ..observe::Options::default() };
+    let observer = Observer::new(fleet.clone(), "here", options).unwrap();
+    observer.look_around().await;
+    let host = || fleet.read(|state| state.host_named(&name("m1")).unwrap().host.clone());
+    assert!(fleet.read(|state| state.waits(&host())));
+    let hindrance = observer.observations().hindrance(host().id);
+    assert_eq!(hindrance, Some(Hindrance::NoAnswer(Port::new(port).unwrap())));
+    let word = Command::StateObserved { host: name("m1"), reason: name("its network is being repaired") };
+    fleet.submit(order(word)).await.unwrap();
+    assert!(!fleet.read(|state| state.waits(&host())));
 }

@@ -507,8 +507,115 @@ fn a_new_epoch_is_followed_and_its_numbers_are_new() {
     let mut world = World::new(plain(), 10_000);
     world.ok(add_host("m1", 1000, None));
     world.ok(Command::StartEpoch { reason: name("restored last night's backup") });
+    world.ok(Command::StateObserved { host: name("m1"), reason: name("nothing runs there") });
     world.ok(allocate("a", 10, 1));
     let document = document(&world.state, &name("m1"), false).unwrap();
     assert_eq!(document.meta.epoch, 2);
     assert!(document.meta.ids[&port(11211)].get() > 1 << 32);
+}
+
+/// What an observer says of a host as it is now.
+fn looked_at(world: &World, host: &str, in_use: &[u16]) -> Command {
+    let host = &world.state.host_named(&name(host)).unwrap().host;
+    Command::NoteObserved {
+        host: host.name.clone(),
+        revision: host.revision,
+        epoch: world.state.fleet().unwrap().epoch,
+        ports: world.state.cluster(host.cluster).unwrap().ports,
+        in_use: in_use.iter().map(|number| port(*number)).collect(),
+    }
+}
+
+#[test]
+fn after_a_restore_a_host_takes_nothing_new_until_it_was_looked_at() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.ok(Command::StartEpoch { reason: name("last night's backup") });
+    for refused in [allocate("b", 10, 1), resize("a", 11)] {
+        let refusal = world.refused(refused);
+        let why = refusal.why().unwrap();
+        assert_eq!((&why.alone[..], why.unobserved), (&[Rule::Unobserved][..], 1), "{refusal}");
+        assert!(refusal.to_string().contains("1 hosts wait to be looked at"), "{refusal}");
+    }
+    world.ok(resize("a", 9));
+    // Port 11211 is what the ledger knows; on 11212 something runs that it does not.
+    world.ok(looked_at(&world, "m1", &[11211, 11212]));
+    let host = world.state.host_named(&name("m1")).unwrap().host.clone();
+    assert_eq!((host.found_ports, host.observed_epoch), ([port(11212)].into(), 2));
+    world.ok(resize("a", 11));
+    world.ok(allocate("b", 10, 1));
+    assert_eq!(world.instances("b")[0].port, port(11213));
+    // Until an operator says that it is over.
+    let forget = |ports: &[u16]| {
+        let found_ports = Some(ports.iter().map(|number| port(*number)).collect());
+        Command::ChangeHost { name: name("m1"), patch: HostPatch { found_ports, ..HostPatch::default() } }
+    };
+    assert!(matches!(
+        world.refused(forget(&[11212, 11214])),
+        Refusal::OutOfRange { field: "found_ports", .. }
+    ));
+    world.ok(forget(&[]));
+    world.ok(allocate("c", 10, 1));
+    assert_eq!(world.instances("c")[0].port, port(11212));
+    // The next restore asks for another look.
+    world.ok(Command::StartEpoch { reason: name("the one before") });
+    world.refused(allocate("d", 10, 1));
+}
+
+#[test]
+fn a_look_at_what_has_changed_since_says_nothing() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(Command::StartEpoch { reason: name("last night's backup") });
+    let before = looked_at(&world, "m1", &[]);
+    world.ok(Command::CordonHost { name: name("m1") });
+    assert_eq!(world.refused(before), Refusal::Outdated, "another record");
+    let before = looked_at(&world, "m1", &[]);
+    let patch = ClusterPatch { last_port: Some(port(11215)), ..ClusterPatch::default() };
+    world.ok(Command::ChangeCluster { name: name("web"), patch });
+    assert_eq!(world.refused(before), Refusal::Outdated, "port 11215 was not looked at");
+    let before = looked_at(&world, "m1", &[]);
+    world.ok(Command::StartEpoch { reason: name("an older one") });
+    assert_eq!(world.refused(before), Refusal::Outdated, "another epoch");
+    world.ok(looked_at(&world, "m1", &[]));
+}
+
+#[test]
+fn a_port_that_cools_down_and_is_in_use_is_not_issued_when_it_has_cooled_down() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.run_all("a");
+    world.ok(release("a"));
+    let instance = world.instances("a")[0].clone();
+    world.stopped(&instance).unwrap();
+    world.ok(Command::StartEpoch { reason: name("last night's backup") });
+    world.ok(looked_at(&world, "m1", &[11211]));
+    world.now += 7 * 24 * 60 * 60 * 1000;
+    for (cache, at) in [("b", 11212), ("c", 11213), ("d", 11214)] {
+        world.ok(allocate(cache, 10, 1));
+        assert_eq!(world.instances(cache)[0].port, port(at));
+    }
+    assert_eq!(world.refused(allocate("e", 10, 1)).why().unwrap().alone, [Rule::Ports]);
+}
+
+/// It may have been a host between the backup and the restore.
+#[test]
+fn a_host_that_is_added_after_a_restore_waits_as_well() {
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(Command::StartEpoch { reason: name("last night's backup") });
+    world.ok(looked_at(&world, "m1", &[]));
+    world.ok(add_host("m2", 1000, None));
+    world.refused(allocate("a", 10, 2));
+    world.ok(looked_at(&world, "m2", &[]));
+    world.ok(allocate("a", 10, 2));
+    // So does one that gets another address.
+    world.ok(add_host("m3", 1000, None));
+    world.ok(looked_at(&world, "m3", &[11211]));
+    let address = Some("127.9.9.9".parse().unwrap());
+    world.ok(Command::ChangeHost { name: name("m3"), patch: HostPatch { address, ..HostPatch::default() } });
+    let host = world.state.host_named(&name("m3")).unwrap().host.clone();
+    assert!(world.state.waits(&host) && host.found_ports.is_empty());
 }

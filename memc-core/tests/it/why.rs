@@ -16,18 +16,54 @@ const ENOUGH: u64 = 1 << 24;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    Allocate { cache: u8, memory: u64, instances: u16, max_per_rack: Option<u16> },
-    Resize { cache: u8, memory: u64 },
-    Release { cache: u8 },
-    Stopped { cache: u8, index: u16 },
-    Replace { cache: u8 },
-    Status { host: u8, status: HostStatus },
-    Lose { host: u8 },
-    Back { host: u8 },
-    Remove { host: u8 },
-    Shrink { host: u8, memory: u64 },
-    Block { host: u8, port: u16 },
-    Wait { millis: u64 },
+    Allocate {
+        cache: u8,
+        memory: u64,
+        instances: u16,
+        max_per_rack: Option<u16>,
+    },
+    Resize {
+        cache: u8,
+        memory: u64,
+    },
+    Release {
+        cache: u8,
+    },
+    Stopped {
+        cache: u8,
+        index: u16,
+    },
+    Replace {
+        cache: u8,
+    },
+    Status {
+        host: u8,
+        status: HostStatus,
+    },
+    Lose {
+        host: u8,
+    },
+    Back {
+        host: u8,
+    },
+    Remove {
+        host: u8,
+    },
+    Shrink {
+        host: u8,
+        memory: u64,
+    },
+    Block {
+        host: u8,
+        port: u16,
+    },
+    /// The fleet was set back, and these hosts were looked at since.
+    Restore {
+        looked_at: Vec<u8>,
+    },
+    Wait {
+        millis: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -75,6 +111,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => (host.clone(), 20..300u64).prop_map(|(host, memory)| Step::Shrink { host, memory }),
         1 => (host, 11211..11214u16).prop_map(|(host, port)| Step::Block { host, port }),
         2 => (1..1200u64).prop_map(|millis| Step::Wait { millis }),
+        1 => prop::collection::vec(0..7u8, 3..12).prop_map(|looked_at| Step::Restore { looked_at }),
     ]
 }
 
@@ -138,6 +175,7 @@ impl Fleet {
             blocked_ports: Default::default(),
         };
         self.ok(Command::AddHost { name: name(host), spec });
+        self.ok(Command::StateObserved { host: name(host), reason: name("it is new") });
     }
 
     /// Carried out, or refused.
@@ -191,6 +229,13 @@ impl Fleet {
                 let blocked_ports = Some([port(number)].into());
                 let patch = HostPatch { blocked_ports, ..HostPatch::default() };
                 Command::ChangeHost { name: host_name(host), patch }
+            }
+            Step::Restore { ref looked_at } => {
+                self.attempt(Command::StartEpoch { reason: name("a backup") });
+                for host in looked_at {
+                    self.attempt(Command::StateObserved { host: host_name(*host), reason: name("seen") });
+                }
+                return;
             }
             Step::Wait { millis } => {
                 self.now += millis;
@@ -292,6 +337,12 @@ fn lifted(fleet: &Fleet, command: &Command, rule: Rule) -> bool {
             fleet.ok(Command::SetQuota { cluster, team, memory: mib(ENOUGH) });
         }),
         Rule::Spread => spread_lifted(fleet, command),
+        Rule::Unobserved => fleet.would_do_after(command, |fleet| {
+            let hosts: Vec<Host> = fleet.hosts().into_iter().map(|view| view.host.clone()).collect();
+            for host in hosts {
+                fleet.put(Record::Host(Host { observed_epoch: u32::MAX, ..host }));
+            }
+        }),
         Rule::CoolDown { .. } => unreachable!("it has a moment, and is checked by that"),
     }
 }
@@ -346,7 +397,7 @@ fn spread_lifted(fleet: &Fleet, command: &Command) -> bool {
         });
         for _ in ports {
             let on_rack = on_racks.entry(view.host.rack.clone()).or_insert(0);
-            let open = view.host.status == HostStatus::Active;
+            let open = view.host.status == HostStatus::Active && !state.waits(&view.host);
             if open && need <= room && most.is_none_or(|most| *on_rack < most) {
                 *on_rack += 1;
                 room = room.minus(need);
@@ -424,8 +475,16 @@ fn check(fleet: &Fleet, command: &Command) {
         assert_eq!(would_do_of_size(fleet, command, size), told, "{command:?}: {size}, {:?}", why.largest);
     }
 
-    let rules =
-        [Rule::Memory, Rule::Headroom, Rule::FillLimit, Rule::Ports, Rule::Spread, Rule::Racks, Rule::Quota];
+    let rules = [
+        Rule::Memory,
+        Rule::Headroom,
+        Rule::FillLimit,
+        Rule::Ports,
+        Rule::Spread,
+        Rule::Racks,
+        Rule::Quota,
+        Rule::Unobserved,
+    ];
     let mut alone: Vec<Rule> = rules.into_iter().filter(|rule| lifted(fleet, command, *rule)).collect();
     alone.extend(by_waiting(fleet, command));
     assert_eq!(why.alone, alone, "{command:?}");
@@ -475,6 +534,8 @@ fn check(fleet: &Fleet, command: &Command) {
     check_hosts_to_add(fleet, command, 300, told);
 
     assert_eq!(why.revision, fleet.state.head().revision);
+    let waits = |view: &&&HostView| view.host.status != HostStatus::Lost && fleet.state.waits(&view.host);
+    assert_eq!(why.unobserved as usize, fleet.hosts().iter().filter(waits).count(), "{command:?}");
     // Whether the moves do make room is for the tests of plans.
     if let Some(offer) = why.moves {
         assert!(matches!(command, Command::Resize { .. }) && offer.moves > 0 && offer.cold > Mib::ZERO);

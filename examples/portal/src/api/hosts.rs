@@ -111,6 +111,7 @@ pub(super) struct ChangedHost {
     #[serde(default, deserialize_with = "nullable")]
     rack: Option<Option<Rack>>,
     blocked_ports: Option<BTreeSet<Port>>,
+    found_ports: Option<BTreeSet<Port>>,
 }
 
 pub(super) async fn change(
@@ -128,6 +129,7 @@ pub(super) async fn change(
         memory: changed.memory_mib,
         rack: changed.rack,
         blocked_ports: changed.blocked_ports,
+        found_ports: changed.found_ports,
     };
     carry_out(&app, &caller, Command::ChangeHost { name, patch }).await
 }
@@ -167,8 +169,19 @@ pub(super) async fn uncordon(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Lost {
+pub(super) struct Stated {
     reason: Reason,
+}
+
+pub(super) async fn observed(
+    State(app): State<App>,
+    caller: Caller,
+    Names(host): Names<HostName>,
+    body: Result<Body<Stated>, Problem>,
+) -> Result<Answer<Now<FullHost>>, Problem> {
+    caller.require_admin()?;
+    let Body(Stated { reason }) = body?;
+    carry_out(&app, &caller, Command::StateObserved { host, reason }).await
 }
 
 #[derive(Serialize)]
@@ -183,10 +196,10 @@ pub(super) async fn lost(
     State(app): State<App>,
     caller: Caller,
     Names(name): Names<HostName>,
-    body: Result<Body<Lost>, Problem>,
+    body: Result<Body<Stated>, Problem>,
 ) -> Result<Answer<LostHost>, Problem> {
     caller.require_admin()?;
-    let Body(Lost { reason }) = body?;
+    let Body(Stated { reason }) = body?;
     let receipt = caller.submit(&app, Command::LoseHost { name, reason }).await?;
     let cluster = match receipt.subject {
         Key::Host { id } => app.fleet.read(|state| state.host(id).map(|view| view.host.cluster)),

@@ -31,6 +31,7 @@ pub fn router() -> Router<App> {
         .route("/hosts/{host}/cordon", post(hosts::cordon))
         .route("/hosts/{host}/uncordon", post(hosts::uncordon))
         .route("/hosts/{host}/lost", post(hosts::lost))
+        .route("/hosts/{host}/observed", post(hosts::observed))
         .route("/teams", get(teams::list).post(teams::create))
         .route("/teams/{team}", get(teams::one).delete(teams::remove))
         .route("/teams/{team}/members/{user}", put(teams::add_member).delete(teams::remove_member))

@@ -151,6 +151,10 @@ pub(super) struct FullHost {
     rack: Option<Rack>,
     status: HostStatus,
     blocked_ports: BTreeSet<Port>,
+    /// In use by something unknown when the host was looked at after a restore; not given out.
+    found_ports: BTreeSet<Port>,
+    /// Takes nothing new until it was looked at, since the fleet was set back to a backup.
+    unobserved: bool,
     /// By this process, since it started.
     last_pillar_fetch: Option<FetchView>,
     revision: Revision,
@@ -175,6 +179,8 @@ impl FullHost {
             rack: view.host.rack.clone(),
             status: view.host.status,
             blocked_ports: view.host.blocked_ports.clone(),
+            found_ports: view.host.found_ports.clone(),
+            unobserved: state.waits(&view.host),
             last_pillar_fetch: fetch.map(|fetch| FetchView { at: time(fetch.at), revision: fetch.revision }),
             revision: view.host.revision,
         }
@@ -281,6 +287,9 @@ pub(super) struct WhyView {
     revision: Revision,
     largest_mib: Option<Mib>,
     alone: Vec<RuleView>,
+    /// Hosts that wait to be looked at after a restore.
+    #[serde(skip_serializing_if = "is_zero")]
+    unobserved: u32,
     elsewhere: Vec<ClusterName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     uncordon: Vec<HostName>,
@@ -309,12 +318,17 @@ struct MovesView {
     cold_mib: Mib,
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl From<WhyNot> for WhyView {
     fn from(why: WhyNot) -> Self {
         WhyView {
             revision: why.revision,
             largest_mib: why.largest,
             alone: why.alone.into_iter().map(RuleView::from).collect(),
+            unobserved: why.unobserved,
             elsewhere: why.elsewhere,
             uncordon: why.uncordon,
             add: why.add.map(|add| HostsView { count: add.count, memory_mib: add.memory }),
@@ -338,6 +352,7 @@ impl From<Rule> for RuleView {
             Rule::Spread => "spread",
             Rule::Racks => "racks",
             Rule::Quota => "quota",
+            Rule::Unobserved => "unobserved",
         };
         RuleView { rule, until }
     }

@@ -37,6 +37,9 @@ impl Explanation {
             Rule::CoolDown { until } => Some(When::new(*until)),
             _ => None,
         });
+        if why.unobserved > 0 && !why.alone.contains(&Rule::Unobserved) {
+            reasons.push(text("why-not-unobserved"));
+        }
         if reasons.is_empty() && from.is_none() {
             reasons.push(text("why-not-several"));
         }
@@ -83,6 +86,7 @@ fn reason(rule: &Rule) -> Option<Text> {
         Rule::Spread => text("why-not-spread"),
         Rule::Racks => text("why-not-racks"),
         Rule::Quota => text("why-not-quota"),
+        Rule::Unobserved => text("why-not-unobserved"),
         // Said with its moment.
         Rule::CoolDown { .. } => return None,
     })

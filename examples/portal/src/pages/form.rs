@@ -72,6 +72,11 @@ impl Form {
         Form { fields, ..Form::default() }
     }
 
+    /// Whether a field was part of the form, filled in or not.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.0.contains_key(name)
+    }
+
     pub(super) fn value(&self, name: &str) -> &str {
         self.fields.get(name)
     }

@@ -3,7 +3,9 @@
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use memc_core::fleet::Status;
 use memc_core::model::Timestamp;
+use memc_core::store::Severity;
 use uuid::Uuid;
 
 use super::failure::{Answer, Failure};
@@ -39,6 +41,8 @@ pub(super) struct Page {
     pub(super) stale: Option<When>,
     /// How many findings operators should look at; zero for everyone else.
     pub(super) findings: usize,
+    /// Why the store could lose what it acknowledged; empty for everyone but operators.
+    pub(super) risks: Vec<String>,
     /// What was just done.
     pub(super) done: Option<Text>,
     /// Whether something on the page is about to change, so that it should be asked for again.
@@ -59,6 +63,7 @@ impl Page {
             csrf: session.map(|session| session.csrf.clone()).unwrap_or_default(),
             section,
             stale: (status.stale && session.is_some()).then(|| When::new(at)),
+            risks: if admin { risks(&status) } else { Vec::new() },
             findings: if admin { status.findings.len() } else { 0 },
             done: visit.done.as_deref().and_then(done),
             live: false,
@@ -99,6 +104,12 @@ impl Page {
     pub(super) fn languages(&self) -> [Language; 2] {
         Language::ALL
     }
+}
+
+/// The settings that make the store unsafe, each with its value and the one that is needed.
+fn risks(status: &Status) -> Vec<String> {
+    let grave = status.findings.iter().filter(|finding| finding.severity == Severity::Refuse);
+    grave.map(|finding| finding.message.clone()).collect()
 }
 
 /// What `?done=` says: only words of ours become a message.

@@ -71,6 +71,7 @@ pub(super) fn field_of(refusal: &Refusal) -> Option<&'static str> {
         Refusal::OutOfRange { field: "instances", .. } => Some("instances"),
         Refusal::OutOfRange { field: "max_per_rack", .. } => Some("max_per_rack"),
         Refusal::OutOfRange { field: "last_port", .. } => Some("last_port"),
+        Refusal::OutOfRange { field: "found_ports", .. } => Some("found_ports"),
         _ => None,
     }
 }

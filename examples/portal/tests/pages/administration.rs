@@ -100,3 +100,60 @@ async fn my_account() {
     assert_eq!(changed.location, "/account?done=password", "{}", changed.body);
     assert_eq!(lin.get("/account").await.status, StatusCode::SEE_OTHER, "older sessions have ended");
 }
+
+#[tokio::test]
+async fn hosts_that_wait_after_a_restore() {
+    let portal = Portal::new().await;
+    let submit = |command| {
+        let actor = memc_core::model::Principal::new("operator:test").unwrap();
+        portal.fleet.submit(memc_core::ledger::Order { actor, request: None, command })
+    };
+    let reason = "last night's backup".parse().unwrap();
+    submit(memc_core::ledger::Command::StartEpoch { reason }).await.unwrap();
+    let ada = portal.login("ada").await;
+    let hosts = ada.get("/admin/hosts").await.body;
+    assert!(hosts.contains("get nothing new until their ports were looked at"), "{hosts}");
+    assert!(hosts.contains("Nobody has looked at its ports yet."), "{hosts}");
+    let page = ada.get("/admin/hosts/m1").await.body;
+    assert!(page.contains("/admin/hosts/m1/observed") && !page.contains("name=\"found_ports\""), "{page}");
+
+    let found = portal.fleet.read(|state| {
+        let host = &state.host_named(&"m1".parse().unwrap()).unwrap().host;
+        let ports = state.cluster(host.cluster).unwrap().ports;
+        memc_core::ledger::Command::NoteObserved {
+            host: host.name.clone(),
+            revision: host.revision,
+            epoch: 2,
+            ports,
+            in_use: [ports.first].into(),
+        }
+    });
+    let port = portal.fleet.read(|state| state.clusters().next().unwrap().ports.first.to_string());
+    // A page that was opened before says nothing about what was found since.
+    let before = [("address", "127.0.0.1"), ("memory_mib", "1024"), ("rack", ""), ("blocked_ports", "")];
+    submit(found).await.unwrap();
+    let host = || portal.fleet.read(|state| state.host_named(&"m1".parse().unwrap()).unwrap().host.clone());
+    let address = host().address.to_string();
+    let before: Vec<_> = before
+        .into_iter()
+        .map(|(name, value)| (name, if name == "address" { &*address } else { value }))
+        .collect();
+    ada.fill_in("/admin/hosts/m1", "/admin/hosts/m1", &before).await;
+    assert_eq!(host().found_ports.len(), 1);
+    let page = ada.get("/admin/hosts/m1").await.body;
+    assert!(
+        page.contains(&format!("was found on port {port}")) && page.contains("name=\"found_ports\""),
+        "{page}"
+    );
+    let mut after = before.clone();
+    after.push(("found_ports", ""));
+    let saved = ada.fill_in("/admin/hosts/m1", "/admin/hosts/m1", &after).await;
+    assert_eq!((saved.location.as_str(), host().found_ports.len()), ("/admin/hosts/m1?done=saved", 0));
+
+    let form = "/admin/hosts/m2/observed";
+    let without = ada.fill_in(form, form, &[("reason", "")]).await;
+    assert_eq!(without.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let stated = ada.fill_in(form, form, &[("reason", "nothing runs there")]).await;
+    assert_eq!(stated.location, "/admin/hosts/m2?done=saved", "{}", stated.body);
+    assert!(!ada.get("/admin/hosts/m2").await.body.contains("/observed"));
+}

@@ -29,7 +29,8 @@ async fn objects_have_the_fields_that_programs_rely_on() {
     let revision = host["revision"].clone();
     let expected = json!({"name": "m1.example.com", "cluster": "web", "address": "127.0.1.11", "memory_mib": 4096,
                           "booked_mib": 0, "free_mib": 4096, "instances": 0, "rack": "r1", "status": "active",
-                          "blocked_ports": [], "last_pillar_fetch": null, "revision": revision});
+                          "blocked_ports": [], "found_ports": [], "unobserved": false,
+                          "last_pillar_fetch": null, "revision": revision});
     assert_eq!(host, expected);
     let team = portal.done("POST", "/teams", json!({"name": "shop"})).await;
     assert_eq!(team, json!({"name": "shop", "members": [], "revision": team["revision"]}));

@@ -99,3 +99,49 @@ async fn the_last_fetch_of_a_pillar_is_shown() {
     assert!(host["last_pillar_fetch"]["at"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert!(host["last_pillar_fetch"]["revision"].is_u64());
 }
+
+#[tokio::test]
+async fn after_a_restore_hosts_wait_and_what_was_found_is_shown() {
+    let portal = Portal::new().await.with_hosts().await;
+    let li = portal.user("li", false, &["shop"]).await;
+    let submit = |command| {
+        let actor = memc_core::model::Principal::new("operator:test").unwrap();
+        portal.app.fleet.submit(memc_core::ledger::Order { actor, request: None, command })
+    };
+    let reason = "last night's backup".parse().unwrap();
+    submit(memc_core::ledger::Command::StartEpoch { reason }).await.unwrap();
+    let shown = portal.get(&portal.ada, "/hosts/m1.example.com").await.body;
+    assert_eq!((&shown["unobserved"], &shown["found_ports"]), (&json!(true), &json!([])));
+    let refused = portal.send(&li, "POST", "/caches", cache("a", 64, 1)).await;
+    assert_eq!(refused.problem(), (409, "no_room"));
+    let why = &refused.body["why"];
+    assert_eq!((&why["alone"], &why["unobserved"]), (&json!([{"rule": "unobserved"}]), &json!(3)));
+
+    let found = portal.app.fleet.read(|state| {
+        let host = &state.host_named(&"m1.example.com".parse().unwrap()).unwrap().host;
+        memc_core::ledger::Command::NoteObserved {
+            host: host.name.clone(),
+            revision: host.revision,
+            epoch: 2,
+            ports: state.cluster(host.cluster).unwrap().ports,
+            in_use: [memc_core::model::Port::new(11210).unwrap()].into(),
+        }
+    });
+    submit(found).await.unwrap();
+    let shown = portal.get(&portal.ada, "/hosts/m1.example.com").await.body;
+    assert_eq!((&shown["unobserved"], &shown["found_ports"]), (&json!(false), &json!([11210])));
+    let made = portal.done("POST", "/caches", cache("a", 64, 1)).await;
+    assert_eq!(made["instances"][0]["port"], 11211);
+    let other =
+        portal.send(&portal.ada, "PATCH", "/hosts/m1.example.com", json!({"found_ports": [11215]})).await;
+    assert_eq!(other.problem(), (422, "invalid_value"));
+    let none = portal.done("PATCH", "/hosts/m1.example.com", json!({"found_ports": []})).await;
+    assert_eq!(none["found_ports"], json!([]));
+
+    // An operator's word for another.
+    let observed = "/hosts/m2.example.com/observed";
+    let reason = || json!({"reason": "nothing runs there"});
+    assert_eq!(portal.send(&li, "POST", observed, reason()).await.status, 403);
+    assert_eq!(portal.done("POST", observed, reason()).await["unobserved"], false);
+    assert_eq!(portal.send(&portal.ada, "POST", observed, json!({})).await.status, 400);
+}

@@ -129,7 +129,7 @@ async fn the_doctor_looks_at_everything() {
         "memc-portal 0.",
         "sqlite    3.",
         "journal_mode wal",
-        "schema    version 2",
+        "schema    version 3",
         "1 teams",
         "1 users",
         "0 wrong",

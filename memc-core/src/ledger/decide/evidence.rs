@@ -1,11 +1,13 @@
 //! What moves an instance on: observations, and the word of an operator.
 
+use std::collections::BTreeSet;
+
 use super::cache::target;
 use super::{Draft, Outcome, not_found};
-use crate::ledger::{Object, Refusal, Seen};
+use crate::ledger::{Object, PortUse, Refusal, Seen};
 use crate::model::{
-    CacheName, Host, HostName, Instance, InstanceId, Key, Phase, Reason, Record, RetiredPort, Revision,
-    TeamName, Timestamp,
+    CacheName, Host, HostName, Instance, InstanceId, Key, Phase, Port, PortRange, Reason, Record,
+    RetiredPort, Revision, TeamName, Timestamp,
 };
 
 impl Draft<'_> {
@@ -82,6 +84,43 @@ impl Draft<'_> {
             self.put(Record::Host(Host { served: document, served_at, ..host.clone() }));
         }
         Ok(self.done("host.served", format!("host:{name}"), format!("document {document}"), Key::Host { id }))
+    }
+
+    pub(super) fn note_observed(
+        mut self,
+        name: &HostName,
+        (revision, epoch, ports): (Revision, u32, PortRange),
+        in_use: &BTreeSet<Port>,
+    ) -> Result<Outcome, Refusal> {
+        let view = self.host(name)?;
+        let host = &view.host;
+        let looked_at = self.state.cluster(host.cluster).is_some_and(|cluster| cluster.ports == ports);
+        let now = self.state.fleet().map(|fleet| fleet.epoch);
+        if host.revision != revision || now != Some(epoch) || !looked_at {
+            return Err(Refusal::Outdated);
+        }
+        let mut after = host.clone();
+        after.observed_epoch = epoch;
+        // A retired port is no instance of the ledger any more: what is there may have got it since the backup.
+        let unknown = |port: &&Port| !matches!(view.ports.get(port), Some(PortUse::Instance(_)));
+        let found: Vec<Port> =
+            in_use.iter().filter(unknown).filter(|port| !host.blocks(**port)).copied().collect();
+        let detail = match found[..] {
+            [] => "nothing unknown listens there".to_owned(),
+            _ => format!("unknown on {}", found.iter().map(Port::to_string).collect::<Vec<_>>().join(", ")),
+        };
+        after.found_ports.extend(found);
+        let id = after.id;
+        self.put_if_changed(after);
+        Ok(self.done("host.observed", format!("host:{name}"), detail, Key::Host { id }))
+    }
+
+    pub(super) fn state_observed(mut self, name: &HostName, reason: &Reason) -> Result<Outcome, Refusal> {
+        let mut host = self.host(name)?.host.clone();
+        let id = host.id;
+        host.observed_epoch = self.state.fleet().map_or(host.observed_epoch, |fleet| fleet.epoch);
+        self.put_if_changed(host);
+        Ok(self.done("host.stated-observed", format!("host:{name}"), reason.to_string(), Key::Host { id }))
     }
 
     /// The instance has stopped: its port cools down.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::{Draft, Outcome, not_found, out_of_range};
 use crate::ledger::{HostPatch, HostSpec, HostView, Object, PortUse, Refusal};
 use crate::model::{
-    Cluster, Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record, RetiredPort, Revision,
-    Timestamp,
+    Cluster, FIRST_EPOCH, Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record,
+    RetiredPort, Revision, Timestamp,
 };
 
 impl Draft<'_> {
@@ -34,6 +34,9 @@ impl Draft<'_> {
             rack: spec.rack.clone(),
             status: HostStatus::Active,
             blocked_ports: spec.blocked_ports.clone(),
+            // Also of a machine that is added anew: it may have been a host already, between the backup and the restore.
+            found_ports: returning.map(|view| view.host.found_ports.clone()).unwrap_or_default(),
+            observed_epoch: FIRST_EPOCH,
             served: Revision::default(),
             served_at: None,
             revision: self.revision,
@@ -66,6 +69,11 @@ impl Draft<'_> {
         if let Some(address) = patch.address {
             host.address = self.check_address(address, Some(host.id))?;
         }
+        if host.address != view.host.address || host.cluster != view.host.cluster {
+            // Other ports, of which nobody has looked at any.
+            host.observed_epoch = FIRST_EPOCH;
+            host.found_ports.clear();
+        }
         if let Some(memory) = patch.memory {
             check_memory(memory)?;
             host.memory = memory;
@@ -75,6 +83,12 @@ impl Draft<'_> {
         }
         if let Some(ports) = &patch.blocked_ports {
             host.blocked_ports = ports.clone();
+        }
+        if let Some(ports) = &patch.found_ports {
+            if let Some(port) = ports.difference(&view.host.found_ports).next() {
+                return Err(out_of_range("found_ports", port, "one of those that were found: block others"));
+            }
+            host.found_ports = ports.clone();
         }
         let (id, name) = (host.id, host.name.clone());
         let detail = format!("{} at {}", host.memory, host.address);
@@ -199,7 +213,7 @@ impl Draft<'_> {
         }
     }
 
-    fn put_if_changed(&mut self, host: Host) {
+    pub(super) fn put_if_changed(&mut self, host: Host) {
         if self.state.host(host.id).is_none_or(|view| view.host != host) {
             self.put(Record::Host(Host { revision: self.revision, ..host }));
         }

@@ -123,6 +123,10 @@ impl<'a> Draft<'a> {
             Command::StateStopped { team, name, index, reason } => {
                 self.state_stopped(team, name, *index, reason)
             }
+            Command::NoteObserved { host, revision, epoch, ports, in_use } => {
+                self.note_observed(host, (*revision, *epoch, *ports), in_use)
+            }
+            Command::StateObserved { host, reason } => self.state_observed(host, reason),
             Command::NoteServed { host, document } => self.note_served(host, *document),
         }
     }

@@ -197,6 +197,9 @@ impl<'a> Draft<'a> {
         if view.host.status != HostStatus::Active || before.empties.contains(&step.to) {
             return Err(format!("host {} takes no new instances", view.host.name));
         }
+        if state.waits(&view.host) {
+            return Err(format!("host {} was not looked at since the fleet was set back", view.host.name));
+        }
         let there = before.booked(step.to, view.booked);
         let need = cluster.policy.overhead.booking(instance.memory);
         if there.plus(need) > cluster.policy.open_to_new(view.host.memory) {

@@ -5,8 +5,9 @@ use super::recent::Touched;
 use super::{CacheEntry, HostView, Inconsistent, PortUse, Ports, State, Totals};
 use crate::ledger::{Change, Commit, Head};
 use crate::model::{
-    Cache, CacheId, Cluster, ClusterId, Host, HostId, HostName, HostStatus, Instance, InstanceId, Key, Mib,
-    Plan, Port, Principal, Record, Request, RequestId, RetiredPort, Team, TeamId, Timestamp,
+    Cache, CacheId, Cluster, ClusterId, FIRST_EPOCH, FleetRecord, Host, HostId, HostName, HostStatus,
+    Instance, InstanceId, Key, Mib, Plan, Port, Principal, Record, Request, RequestId, RetiredPort, Team,
+    TeamId, Timestamp,
 };
 use crate::placement::{Offer, Site};
 
@@ -44,7 +45,8 @@ impl State {
     }
 
     /// Apply one change and return the change that takes it back. Applying that leaves the state, indexes included,
-    /// as it was. O(log n) for everything but a cluster, which is O(hosts of it).
+    /// as it was. O(log n) for everything but a cluster, which is O(hosts of it),
+    /// and the fleet's epoch, which is O(hosts).
     ///
     /// # Errors
     /// [`Inconsistent`] if the change names what is not there or a port that another instance has; nothing changed.
@@ -54,7 +56,7 @@ impl State {
             Change::Remove(key) => key.clone(),
         };
         let before = match change {
-            Change::Put(Record::Fleet(it)) => self.fleet.replace(it).map(Record::Fleet),
+            Change::Put(Record::Fleet(it)) => self.put_fleet(it).map(Record::Fleet),
             Change::Put(Record::Cluster(it)) => self.put_cluster(it).map(Record::Cluster),
             Change::Put(Record::Host(it)) => self.put_host(it)?.map(Record::Host),
             Change::Put(Record::Team(it)) => self.put_team(it).map(Record::Team),
@@ -91,6 +93,21 @@ impl State {
         record.ok_or_else(|| Inconsistent(format!("{key:?} is not there to be removed")))
     }
 
+    fn put_fleet(&mut self, fleet: FleetRecord) -> Option<FleetRecord> {
+        // In another epoch other hosts wait. Nearly always it is the same one.
+        if self.fleet.as_ref().map_or(FIRST_EPOCH, |it| it.epoch) == fleet.epoch {
+            return self.fleet.replace(fleet);
+        }
+        let hosts: Vec<Host> = self.hosts.values().map(|view| view.host.clone()).collect();
+        hosts.iter().for_each(|host| self.count_host(host, false));
+        let before = self.fleet.replace(fleet);
+        for host in &hosts {
+            self.count_host(host, true);
+            self.reindex(host.id);
+        }
+        before
+    }
+
     fn put_cluster(&mut self, cluster: Cluster) -> Option<Cluster> {
         let id = cluster.id;
         let before = self.clusters.get(&id).cloned();
@@ -125,14 +142,16 @@ impl State {
         }
         host.rack.iter_mut().for_each(|rack| self.racks.share(rack));
         let id = host.id;
-        self.count_memory(&host, true);
+        self.count_host(&host, true);
         let before = self.hosts.get(&id).map(|view| view.host.clone());
         let same_ports = before.as_ref().is_some_and(|before| {
-            before.cluster == host.cluster && before.blocked_ports == host.blocked_ports
+            before.cluster == host.cluster
+                && before.blocked_ports == host.blocked_ports
+                && before.found_ports == host.found_ports
         });
         if let Some(before) = &before {
             self.forget_names(before);
-            self.count_memory(before, false);
+            self.count_host(before, false);
             self.recent.touch(Touched::Cluster(before.cluster));
         }
         if host.status == HostStatus::Removed {
@@ -164,7 +183,7 @@ impl State {
             return Ok(None);
         };
         self.forget_names(&view.host);
-        self.count_memory(&view.host, false);
+        self.count_host(&view.host, false);
         self.index.set(id, None);
         self.recent.touch(Touched::Cluster(view.host.cluster));
         self.recent.touch(Touched::Host(id));
@@ -172,13 +191,19 @@ impl State {
     }
 
     /// A host is part of its cluster's memory, or no longer.
-    fn count_memory(&mut self, host: &Host, more: bool) {
+    fn count_host(&mut self, host: &Host, more: bool) {
         if matches!(host.status, HostStatus::Lost | HostStatus::Removed) {
             return;
         }
+        let waits = u32::from(self.waits(host));
         self.total(host.cluster, |totals| {
-            totals.memory =
-                if more { totals.memory.plus(host.memory) } else { totals.memory.minus(host.memory) };
+            if more {
+                totals.memory = totals.memory.plus(host.memory);
+                totals.unobserved += waits;
+            } else {
+                totals.memory = totals.memory.minus(host.memory);
+                totals.unobserved -= waits;
+            }
         });
     }
 
@@ -434,7 +459,7 @@ impl State {
             let Offer { free, instances, port_from } = offer(cluster, view);
             let (order, rack) = (cluster.policy.order, view.host.rack.clone());
             let site = Site { cluster: cluster.id, order, rack, free, instances, port_from };
-            (view.host.status == HostStatus::Active).then_some(site)
+            (view.host.status == HostStatus::Active && !self.waits(&view.host)).then_some(site)
         });
         self.index.set(id, site);
         self.recent.touch(Touched::Host(id));

@@ -56,7 +56,7 @@ impl State {
             limit: Mib::ZERO,
             booked: view.booked,
             ports: u32::try_from(view.free_ports(now)).unwrap_or(u32::MAX),
-            open: view.host.status == HostStatus::Active,
+            open: view.host.status == HostStatus::Active && !self.waits(&view.host),
         };
         let mut instances = Vec::with_capacity(view.instances as usize);
         instances.extend(view.ports.values().filter_map(|usage| {

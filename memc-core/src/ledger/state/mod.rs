@@ -62,13 +62,15 @@ impl HostView {
     }
 }
 
-/// What a cluster's hosts have and hold together, MiB, and how many caches it has.
+/// What a cluster's hosts have and hold together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Totals {
     /// Of hosts that are neither lost nor removed.
     memory: Mib,
     booked: Mib,
     caches: usize,
+    /// How many of these hosts wait to be looked at.
+    unobserved: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

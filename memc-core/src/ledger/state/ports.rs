@@ -158,12 +158,12 @@ impl HostView {
     }
 
     fn may_issue(&self, port: Port) -> bool {
-        self.open.range.contains(port) && !self.host.blocked_ports.contains(&port)
+        self.open.range.contains(port) && !self.host.blocks(port)
     }
 
     /// The lowest from here on that was never used. O(log n), and 1 more for each port in use or blocked on the way.
     fn fresh_from(&self, from: Port) -> Option<Port> {
-        let free = |port: &Port| !self.ports.contains_key(port) && !self.host.blocked_ports.contains(port);
+        let free = |port: &Port| !self.ports.contains_key(port) && !self.host.blocks(*port);
         PortRange { first: from, last: self.open.range.last }.iter().find(free)
     }
 
@@ -190,7 +190,8 @@ impl HostView {
     pub fn free_ports(&self, now: Timestamp) -> usize {
         let range = self.open.range;
         let used = self.ports.keys().filter(|port| self.may_issue(**port)).count();
-        let blocked = self.host.blocked_ports.iter().filter(|port| range.contains(**port)).count();
+        let blocked = self.host.blocked_ports.union(&self.host.found_ports);
+        let blocked = blocked.filter(|port| range.contains(**port)).count();
         let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;
         let cooled = self.open.retired.iter().take_while(|(at, _)| *at <= now).count();
         all.saturating_sub(used + blocked) + cooled

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use super::{HostView, Mark, PortUse, State, Touched};
 use crate::ledger::Head;
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, HostId, HostName, HostStatus,
-    Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId, Revision,
-    Team, TeamId, TeamName, Timestamp,
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId,
+    HostName, HostStatus, Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request,
+    RequestId, Revision, Team, TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -265,11 +265,34 @@ impl State {
     #[must_use]
     pub fn may_grow_to(&self, instance: &Instance) -> Mib {
         match self.hosts.get(&instance.host) {
-            Some(view) if matches!(view.host.status, HostStatus::Active | HostStatus::Cordoned) => {
+            Some(view)
+                if matches!(view.host.status, HostStatus::Active | HostStatus::Cordoned)
+                    && !self.waits(&view.host) =>
+            {
                 instance.booked.plus(view.free())
             }
             _ => instance.booked,
         }
+    }
+
+    /// Whether a host takes nothing new because its ports were not looked at since the fleet was set back to a backup:
+    /// what runs there may be unknown.
+    #[must_use]
+    pub fn waits(&self, host: &Host) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| host.observed_epoch < fleet.epoch)
+    }
+
+    /// How many of a cluster's hosts [wait](State::waits); lost ones are left out. O(1).
+    #[must_use]
+    pub fn unobserved(&self, cluster: ClusterId) -> u32 {
+        self.totals.get(&cluster).map_or(0, |totals| totals.unobserved)
+    }
+
+    /// The hosts of a cluster that [wait](State::waits), by number; lost ones are left out. O(1) where none does,
+    /// O(hosts of the cluster) otherwise.
+    pub fn waiting(&self, cluster: ClusterId) -> impl Iterator<Item = &HostView> {
+        let hosts = (self.unobserved(cluster) > 0).then(|| self.hosts_of(cluster)).into_iter().flatten();
+        hosts.filter(|view| view.host.status != HostStatus::Lost && self.waits(&view.host))
     }
 
     /// The hosts that take new instances.

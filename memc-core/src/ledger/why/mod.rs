@@ -29,6 +29,9 @@ pub struct WhyNot {
     pub largest: Option<Mib>,
     /// Rules each of which is alone in the way: without it, the request would be carried out.
     pub alone: Vec<Rule>,
+    /// How many of the cluster's hosts take nothing new because they wait to be looked at since the fleet was set back to
+    /// a backup.
+    pub unobserved: u32,
     /// Hosts each of which, opened to new instances again, would be enough.
     pub uncordon: Vec<HostName>,
     /// How many more hosts would be enough.
@@ -62,6 +65,8 @@ pub enum Rule {
     Racks,
     /// The team's quota.
     Quota,
+    /// Hosts wait to be looked at since the fleet was set back to a backup.
+    Unobserved,
 }
 
 /// More hosts that would be enough.
@@ -103,6 +108,7 @@ impl fmt::Display for Rule {
             Rule::Spread => "each instance needs a host of its own",
             Rule::Racks => "too many would share a rack",
             Rule::Quota => "the quota is used up",
+            Rule::Unobserved => "hosts have to be looked at first, since the fleet was set back to a backup",
         })
     }
 }
@@ -111,6 +117,9 @@ impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for rule in &self.alone {
             write!(f, "{rule}; ")?;
+        }
+        if self.unobserved > 0 {
+            write!(f, "{} hosts wait to be looked at; ", self.unobserved)?;
         }
         match self.largest {
             Some(largest) => write!(f, "the largest that fits now is {largest} an instance"),
@@ -131,6 +140,8 @@ struct Seat {
     ports: u16,
     /// Holds an instance of the cache.
     taken: bool,
+    /// Waits to be looked at.
+    waits: bool,
 }
 
 /// New instances and the hosts for them.
@@ -154,6 +165,8 @@ struct Growing {
     free: Mib,
     /// The host, if it is being emptied and could be opened again.
     draining: Option<HostName>,
+    /// Whether the host waits to be looked at.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -184,6 +197,7 @@ pub struct Facts {
     booked: Mib,
     cluster_memory: Mib,
     elsewhere: Vec<ClusterName>,
+    unobserved: u32,
 }
 
 impl Facts {
@@ -212,6 +226,7 @@ impl Facts {
             uncordon: self.uncordon(),
             add: self.usual_host().and_then(|memory| self.hosts_to_add(memory)),
             moves: self.moves(),
+            unobserved: self.unobserved,
             elsewhere: self.elsewhere,
         }
     }
@@ -246,7 +261,7 @@ impl Facts {
 
     fn alone(&self) -> Vec<Rule> {
         use Rule::*;
-        let mut alone = vec![Memory, Headroom, FillLimit, Ports, Spread, Racks, Quota];
+        let mut alone = vec![Memory, Headroom, FillLimit, Ports, Spread, Racks, Quota, Unobserved];
         alone.retain(|rule| self.fits_with(self.memory, Some(*rule), self.now));
         alone.extend(self.cooled_down().map(|until| CoolDown { until }));
         alone
@@ -284,7 +299,9 @@ impl Facts {
             Asked::Grow { current, .. } if memory <= *current => true,
             Asked::Grow { growing, .. } => {
                 let room = |it: &Growing| without == Some(Rule::Memory) || it.has_room(need);
-                quota && growing.iter().all(|it| need <= it.booked || it.draining.is_none() && room(it))
+                let looked_at = |it: &Growing| without == Some(Rule::Unobserved) || !it.waits;
+                let grows = |it: &Growing| it.draining.is_none() && looked_at(it) && room(it);
+                quota && growing.iter().all(|it| need <= it.booked || grows(it))
             }
         }
     }
@@ -324,7 +341,7 @@ impl Facts {
                 draining.sort_unstable();
                 draining.dedup();
                 match draining[..] {
-                    [host] if growing().all(|it| it.has_room(need)) => vec![host.clone()],
+                    [host] if growing().all(|it| it.has_room(need) && !it.waits) => vec![host.clone()],
                     _ => Vec::new(),
                 }
             }
@@ -395,6 +412,9 @@ impl Seat {
     /// How many instances it takes: one, or none; several only where they need no host of their own.
     fn takes(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> usize {
         let lifted = |rule| without == Some(rule);
+        if self.waits && !lifted(Rule::Unobserved) {
+            return 0;
+        }
         let limit = if lifted(Rule::Headroom) { self.memory } else { policy.open_to_new(self.memory) };
         let room = limit.minus(self.booked);
         if lifted(Rule::Spread) {

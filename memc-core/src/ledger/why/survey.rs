@@ -58,6 +58,8 @@ struct Subject {
     cluster: ClusterId,
     team: TeamId,
     what: What,
+    /// In another one other hosts wait to be looked at.
+    epoch: Option<u32>,
 }
 
 /// What of each host.
@@ -105,6 +107,7 @@ struct Summary {
     policy: Policy,
     booked: Mib,
     cluster_memory: Mib,
+    unobserved: u32,
 }
 
 impl Survey {
@@ -144,7 +147,8 @@ impl Survey {
             return true;
         };
         let (cluster, team, what) = (question.cluster, question.team, question.what(state));
-        let subject = Subject { cluster, team, what };
+        let epoch = state.fleet().map(|fleet| fleet.epoch);
+        let subject = Subject { cluster, team, what, epoch };
         let known = self.mark.clone().filter(|_| self.subject == Some(subject));
         let up_to_date = match known.as_ref().and_then(|mark| state.touched_since(mark, NOTES)) {
             Some((touched, mark, all)) => {
@@ -181,7 +185,7 @@ impl Survey {
     /// of the cluster.
     #[must_use]
     pub fn facts(self) -> Option<Facts> {
-        let Summary { question, revision, quota_left, policy, booked, cluster_memory } = self.summary?;
+        let Summary { question, revision, quota_left, policy, booked, cluster_memory, unobserved } = self.summary?;
         let copied = self.hosts.into_iter().filter_map(|(id, copied)| Some((id, copied?)));
         let (memory, count, current) = (question.memory, question.count, question.current);
         let (asked, moving) = match current {
@@ -218,6 +222,7 @@ impl Survey {
             booked,
             cluster_memory,
             elsewhere,
+            unobserved,
         })
     }
 
@@ -306,6 +311,7 @@ impl Survey {
             rack: 0,
             ports: free_ports(view, ports, PORTS, self.now),
             taken: false,
+            waits: state.waits(&view.host),
         };
         Some(Copied::Seat { seat, rack: view.host.rack.clone(), closed })
     }
@@ -411,6 +417,7 @@ impl Summary {
             policy: state.cluster(cluster)?.policy.clone(),
             booked: state.booked(cluster),
             cluster_memory: state.memory(cluster),
+            unobserved: state.unobserved(cluster),
             question,
         })
     }
@@ -444,11 +451,10 @@ fn places(copied: impl Iterator<Item = (HostId, Copied)>, most: usize, there: &[
 fn free_ports(view: &HostView, range: PortRange, enough: u16, now: Timestamp) -> u16 {
     let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;
     let enough = usize::from(enough);
-    let never_used = all.saturating_sub(view.ports.len() + view.host.blocked_ports.len());
+    let never_used =
+        all.saturating_sub(view.ports.len() + view.host.blocked_ports.len() + view.host.found_ports.len());
     let cooled = |(port, usage): &(&Port, &PortUse)| match usage {
-        PortUse::Retired(it) => {
-            it.reusable_at <= now && range.contains(**port) && !view.host.blocked_ports.contains(port)
-        }
+        PortUse::Retired(it) => it.reusable_at <= now && range.contains(**port) && !view.host.blocks(**port),
         PortUse::Instance(_) => false,
     };
     let free = if never_used >= enough || view.ports.iter().filter(cooled).take(enough).count() >= enough {
@@ -468,6 +474,7 @@ impl Growing {
             booked: instance.booked,
             free: view.map_or(Mib::ZERO, |view| view.free()),
             draining: draining.map(|view| view.host.name.clone()),
+            waits: view.is_some_and(|view| state.waits(&view.host)),
         }
     }
 }

@@ -72,6 +72,41 @@ pub(in crate::pages) async fn lost(
     }
 }
 
+#[derive(Template)]
+#[template(path = "admin/host_observed.html")]
+struct ObservedPage {
+    page: Page,
+    name: String,
+    form: Form,
+}
+
+fn show_observed(member: &Member, status: StatusCode, name: &HostName, form: Form) -> Answer {
+    if !member.visit.app.fleet.read(|state| state.host_named(name).is_some()) {
+        return Err(Failure::NotFound);
+    }
+    let page = Page::new(&member.visit, Section::Hosts);
+    html(status, &ObservedPage { page, name: name.to_string(), form })
+}
+
+pub(in crate::pages) async fn observed_page(Admin(member): Admin, At(name): At<HostName>) -> Answer {
+    show_observed(&member, StatusCode::OK, &name, Form::default())
+}
+
+pub(in crate::pages) async fn observed(
+    Admin(member): Admin,
+    At(name): At<HostName>,
+    Sent(fields): Sent,
+) -> Answer {
+    let mut form = Form::sent(fields);
+    let Some(reason) = form.parse::<Reason>("reason", "field-reason") else {
+        return show_observed(&member, INVALID, &name, form);
+    };
+    match carry_out(&member, &mut form, Command::StateObserved { host: name.clone(), reason }).await {
+        Ok(()) => go(&format!("/admin/hosts/{name}?done=saved")),
+        Err(status) => show_observed(&member, status, &name, form),
+    }
+}
+
 fn show_remove(member: &Member, status: StatusCode, name: &HostName, form: Form) -> Answer {
     if !member.visit.app.fleet.read(|state| state.host_named(name).is_some()) {
         return Err(Failure::NotFound);

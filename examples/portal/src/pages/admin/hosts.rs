@@ -7,7 +7,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use memc_core::ledger::{Command, HostPatch, HostSpec, HostView, PortUse, State};
 use memc_core::model::{ClusterName, HostName, HostStatus, Mib, Port, Rack};
-use memc_pillar_http::Fetches;
+use memc_core::observe::Hindrance;
 
 use super::{INVALID, carry_out};
 use crate::app::App;
@@ -29,6 +29,8 @@ struct ListPage {
 struct Cluster {
     name: String,
     hosts: Vec<Row>,
+    /// How many take nothing new until they were looked at.
+    waiting: u32,
 }
 
 /// A host at a glance.
@@ -43,14 +45,19 @@ struct Row {
     instances: u32,
     /// When its pillar was last asked for, as far as this process knows.
     fetched: Option<When>,
+    /// What it waits for since the fleet was set back to a backup, if it does.
+    waits: Option<Text>,
+    found: String,
     lost: bool,
     cordoned: bool,
     draining: bool,
 }
 
-fn row(fetches: &Fetches, view: &HostView) -> Row {
+fn row(state: &State, app: &App, view: &HostView) -> Row {
     let host = &view.host;
-    let state = match host.status {
+    let waits = (state.waits(host) && host.status != HostStatus::Lost).then(|| hindrance(app, host));
+    let glance = match host.status {
+        HostStatus::Active if waits.is_some() => Glance { tone: "busy", word: text("host-waits") },
         HostStatus::Active => Glance { tone: "good", word: text("host-active") },
         HostStatus::Cordoned => Glance { tone: "busy", word: text("host-cordoned") },
         HostStatus::Draining => Glance { tone: "busy", word: text("host-draining") },
@@ -58,31 +65,47 @@ fn row(fetches: &Fetches, view: &HostView) -> Row {
         HostStatus::Lost | HostStatus::Removed => Glance { tone: "bad", word: text("host-lost") },
     };
     // Another process may have answered the last fetch: the later of the two is known.
-    let noted = fetches.last(&host.name).map(|fetch| fetch.at);
+    let noted = app.pillar_log.last(&host.name).map(|fetch| fetch.at);
     Row {
         name: host.name.to_string(),
         address: host.address.to_string(),
         rack: host.rack.as_ref().map(ToString::to_string),
-        state,
+        state: glance,
         fullness: text("bar-booked").arg("booked", view.booked).arg("memory", host.memory),
         free: mib(view.free()),
         bar: Bar::new(view.booked.get(), 0, host.memory.get()),
         instances: view.instances,
         fetched: noted.max(host.served_at).map(When::new),
+        waits,
+        found: ports_of(&host.found_ports),
         lost: host.status == HostStatus::Lost,
         cordoned: host.status == HostStatus::Cordoned,
         draining: host.status == HostStatus::Draining,
     }
 }
 
+/// Why a host that waits was not looked at yet.
+fn hindrance(app: &App, host: &memc_core::model::Host) -> Text {
+    match app.observations.hindrance(host.id) {
+        None => text("host-waits-look"),
+        Some(Hindrance::NoAnswer(port)) => text("host-waits-answer").arg("port", port.to_string()),
+        Some(Hindrance::NotRunning(port)) => text("host-waits-running").arg("port", port.to_string()),
+    }
+}
+
+/// As they are written into a form.
+fn ports_of(ports: &BTreeSet<Port>) -> String {
+    ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 pub(in crate::pages) async fn list(Admin(member): Admin) -> Answer {
     let app = &member.visit.app;
     let clusters = app.fleet.read(|state| {
         let cluster = |cluster: &memc_core::model::Cluster| {
-            let mut hosts: Vec<Row> =
-                state.hosts_of(cluster.id).map(|view| row(&app.pillar_log, view)).collect();
+            let mut hosts: Vec<Row> = state.hosts_of(cluster.id).map(|view| row(state, app, view)).collect();
             hosts.sort_by(|one, other| one.name.cmp(&other.name));
-            Cluster { name: cluster.name.to_string(), hosts }
+            let waiting = state.unobserved(cluster.id);
+            Cluster { name: cluster.name.to_string(), hosts, waiting }
         };
         state.clusters().map(cluster).collect()
     });
@@ -111,11 +134,11 @@ pub(in crate::pages) async fn new_page(Admin(member): Admin) -> Answer {
 }
 
 /// Ports, separated by spaces or commas; nothing for none.
-fn blocked_ports(form: &mut Form) -> Option<BTreeSet<Port>> {
-    let words = form.value("blocked_ports").split([' ', ',', '，', '、']).filter(|word| !word.is_empty());
+fn ports(form: &mut Form, field: &'static str) -> Option<BTreeSet<Port>> {
+    let words = form.value(field).split([' ', ',', '，', '、']).filter(|word| !word.is_empty());
     let ports: Option<_> = words.map(|word| Port::try_from(word.parse::<u64>().ok()?).ok()).collect();
     if ports.is_none() {
-        form.reject("blocked_ports", text("field-ports"));
+        form.reject(field, text("field-ports"));
     }
     ports
 }
@@ -127,7 +150,7 @@ pub(in crate::pages) async fn add(Admin(member): Admin, Sent(fields): Sent) -> A
     let address: Option<IpAddr> = form.parse("address", "field-address");
     let memory = form.size("memory_mib", Mib::ZERO..=Mib::MAX_HOST);
     let rack: Option<Rack> = form.parse_optional("rack", "field-rack");
-    let blocked_ports = blocked_ports(&mut form);
+    let blocked_ports = ports(&mut form, "blocked_ports");
     let (Some(name), Some(cluster), Some(address), Some(memory), Some(blocked_ports), true) =
         (name, cluster, address, memory, blocked_ports, form.is_fine())
     else {
@@ -189,17 +212,17 @@ pub(super) fn show(member: &Member, status: StatusCode, name: &HostName, form: O
         let view = state.host_named(name)?;
         let host = &view.host;
         let filled = || {
-            let ports: Vec<String> = host.blocked_ports.iter().map(ToString::to_string).collect();
             Form::of([
                 ("address", host.address.to_string()),
                 ("memory_mib", host.memory.get().to_string()),
                 ("rack", host.rack.as_ref().map(ToString::to_string).unwrap_or_default()),
-                ("blocked_ports", ports.join(" ")),
+                ("blocked_ports", ports_of(&host.blocked_ports)),
+                ("found_ports", ports_of(&host.found_ports)),
             ])
         };
         Some(HostPage {
             page,
-            host: row(&app.pillar_log, view),
+            host: row(state, app, view),
             cluster: state.cluster(host.cluster).map(|cluster| cluster.name.to_string()).unwrap_or_default(),
             instances: instances(state, app, view),
             retired: view.ports.values().filter(|usage| matches!(usage, PortUse::Retired(_))).count(),
@@ -222,11 +245,14 @@ pub(in crate::pages) async fn change(
     let address: Option<IpAddr> = form.parse("address", "field-address");
     let memory = form.size("memory_mib", Mib::ZERO..=Mib::MAX_HOST);
     let rack: Option<Rack> = form.parse_optional("rack", "field-rack");
-    let blocked_ports = blocked_ports(&mut form);
+    let blocked_ports = ports(&mut form, "blocked_ports");
+    // Not on the page that was sent, if they were found since.
+    let found_ports = form.has("found_ports").then(|| ports(&mut form, "found_ports")).flatten();
     if !form.is_fine() {
         return show(&member, INVALID, &name, Some(form));
     }
-    let patch = HostPatch { address, memory, rack: Some(rack), blocked_ports, ..HostPatch::default() };
+    let rack = Some(rack);
+    let patch = HostPatch { address, memory, rack, blocked_ports, found_ports, ..HostPatch::default() };
     match carry_out(&member, &mut form, Command::ChangeHost { name: name.clone(), patch }).await {
         Ok(()) => go(&format!("/admin/hosts/{name}?done=saved")),
         Err(status) => show(&member, status, &name, Some(form)),

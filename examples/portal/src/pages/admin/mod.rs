@@ -28,6 +28,7 @@ pub(super) fn router() -> Router<App> {
         .route("/hosts/{name}/cordon", post(host_changes::cordon))
         .route("/hosts/{name}/uncordon", post(host_changes::uncordon))
         .route("/hosts/{name}/lost", get(host_changes::lost_page).post(host_changes::lost))
+        .route("/hosts/{name}/observed", get(host_changes::observed_page).post(host_changes::observed))
         .route("/hosts/{name}/remove", get(host_changes::remove_page).post(host_changes::remove))
         .route("/teams", get(teams::list).post(teams::create))
         .route("/teams/{name}", get(teams::page))
