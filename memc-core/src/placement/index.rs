@@ -1,5 +1,6 @@
 //! Hosts in the order in which they are filled.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::iter::Peekable;
@@ -54,25 +55,49 @@ pub struct Placement {
 
 /// A host in its cluster's order: by free memory (least first where hosts are packed, most first where load is
 /// balanced), then the fewest instances, then the lowest number. One integer, so that comparing is one instruction:
-/// 41 bits of memory, 17 of instances, 63 of the number.
+/// 25 bits of memory, 17 of instances, 63 of the number; and 23 of its rack's number, which decide nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot(u128);
+
+const RACK_BITS: u32 = 23;
+const HOST_BITS: u32 = 63;
+const RANK_AT: u32 = RACK_BITS + HOST_BITS + 17;
+/// Twice what a host may have.
+const MOST_FREE: u64 = (1 << (128 - RANK_AT)) - 1;
+/// Of more racks than these eight million in one cluster, some would count as one.
+const MOST_RACKS: u32 = 1 << RACK_BITS;
 
 impl Slot {
     fn new(entry: &Entry, host: HostId) -> Self {
         let instances = entry.offer.instances.min((1 << 17) - 1);
-        Slot(rank(entry.order, entry.offer.free) << 80 | u128::from(instances) << 63 | u128::from(host.get()))
+        let (rank, host) = (rank(entry.order, entry.offer.free), u128::from(host.get()));
+        Slot(
+            rank << RANK_AT
+                | u128::from(instances) << (HOST_BITS + RACK_BITS)
+                | host << RACK_BITS
+                | u128::from(entry.rack & (MOST_RACKS - 1)),
+        )
     }
 
     fn host(self) -> HostId {
-        HostId::new((self.0 & ((1 << 63) - 1)) as u64)
+        HostId::new((self.0 >> RACK_BITS) as u64 & ((1 << HOST_BITS) - 1))
+    }
+
+    fn rack(self) -> u32 {
+        self.0 as u32 & (MOST_RACKS - 1)
+    }
+
+    /// Without its rack's number.
+    fn plain(self) -> u128 {
+        self.0 >> RACK_BITS
     }
 }
 
 fn rank(order: FillOrder, free: Mib) -> u128 {
+    let free = free.get().min(MOST_FREE);
     u128::from(match order {
-        FillOrder::Pack => free.get(),
-        FillOrder::Balance => Mib::MAX.minus(free).get(),
+        FillOrder::Pack => free,
+        FillOrder::Balance => MOST_FREE - free,
     })
 }
 
@@ -100,6 +125,7 @@ pub struct Offer {
 /// The hosts of one cluster.
 #[derive(Debug, Default, Clone)]
 struct Hosts {
+    order: FillOrder,
     /// Those that have a port to issue.
     all: BTreeSet<Slot>,
     /// By number. Numbers, so that a change compares no names; one whose rack has no hosts any more is used again.
@@ -148,12 +174,16 @@ impl PartialEq for Hosts {
     fn eq(&self, other: &Self) -> bool {
         let rack = |hosts: &Self, name| {
             let rack = &hosts.racks[*hosts.numbers.get(name)? as usize];
-            Some((rack.name.clone(), rack.hosts, rack.slots.clone()))
+            Some((rack.name.clone(), rack.hosts, plain(&rack.slots)))
         };
-        self.all == other.all
+        plain(&self.all) == plain(&other.all)
             && (self.awake, self.numbers.len()) == (other.awake, other.numbers.len())
             && self.numbers.keys().all(|name| rack(self, name) == rack(other, name))
     }
+}
+
+fn plain(slots: &BTreeSet<Slot>) -> Vec<u128> {
+    slots.iter().map(|slot| slot.plain()).collect()
 }
 
 impl Index {
@@ -168,7 +198,9 @@ impl Index {
         }
         self.forget(host);
         if let Some(Site { cluster, order, rack, free, instances, port_from }) = site {
-            let rack = self.clusters.entry(cluster).or_default().number(rack);
+            let hosts = self.clusters.entry(cluster).or_default();
+            hosts.order = order;
+            let rack = hosts.number(rack);
             let entry = Entry { cluster, rack, order, offer: Offer { free, instances, port_from } };
             self.sites.insert(host, entry);
             if port_from > self.clock {
@@ -288,29 +320,32 @@ impl Index {
     ///
     /// Looks at no more than 2 × (instances the cache has + instances asked for) + 1 hosts; where hosts of racks that
     /// hold one come first in the order, at no more than 2 × racks of the cluster more. O(log n) for each.
+    ///
+    /// That it cannot be (instances it has + asked for) with two ordered sets: let a cache have one instance on each of
+    /// m racks and two on one more rack, whose hosts come first in the order. The next goes to one of the m racks, and
+    /// which of them has the host that fits best is not known without looking at a host of each, beside the m that are
+    /// taken.
     #[must_use]
     pub fn place(&self, request: &Request<'_>, now: Timestamp) -> Placement {
         let Some(hosts) = self.clusters.get(&request.cluster) else {
             return Placement::default();
         };
         // Empty, but for the first request since a port cooled down.
-        let mut woken: Vec<(Slot, u32)> = (self.asleep.iter())
+        let mut woken: Vec<Slot> = (self.asleep.iter())
             .take_while(|(from, _)| *from <= now)
             .filter_map(|(_, host)| Some((*host, self.sites.get(host)?)))
             .filter(|(_, entry)| entry.cluster == request.cluster)
-            .map(|(host, entry)| (Slot::new(entry, host), entry.rack))
+            .map(|(host, entry)| Slot::new(entry, host))
             .collect();
         woken.sort_unstable();
-        let some = hosts.all.first().or(woken.first().map(|(slot, _)| slot));
-        let Some(order) = some.and_then(|slot| self.sites.get(&slot.host())).map(|entry| entry.order) else {
-            return Placement::default();
+        let first = |order| Slot(rank(order, request.need) << RANK_AT);
+        let range = match hosts.order {
+            _ if request.need.get() > MOST_FREE => return Placement::default(),
+            FillOrder::Pack => first(FillOrder::Pack)..Slot(u128::MAX),
+            FillOrder::Balance => Slot(0)..Slot(first(FillOrder::Balance).0.saturating_add(1 << RANK_AT)),
         };
-        let range = match order {
-            FillOrder::Pack => Slot(rank(order, request.need) << 80)..Slot(u128::MAX),
-            FillOrder::Balance => Slot(0)..Slot((rank(order, request.need) + 1) << 80),
-        };
-        woken.retain(|(slot, _)| range.contains(slot));
-        let search = Search { index: self, hosts, woken, range, request };
+        woken.retain(|slot| range.contains(slot));
+        let search = Search { hosts, woken, range, request };
         search.run()
     }
 }
@@ -347,27 +382,30 @@ impl Hosts {
 
 /// One request being answered.
 struct Search<'a> {
-    index: &'a Index,
     hosts: &'a Hosts,
-    /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is, with the
-    /// numbers of their racks.
-    woken: Vec<(Slot, u32)>,
+    /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is.
+    woken: Vec<Slot>,
     range: std::ops::Range<Slot>,
     request: &'a Request<'a>,
 }
 
-/// How many of the cache are on each rack that has any, by the rack's number. Few: at most the instances of one cache.
-type Held = Vec<(u32, usize)>;
+/// A rack that holds some of the cache. Few: at most the instances of one cache.
+struct Held {
+    rack: u32,
+    count: usize,
+    /// The host found for this request, if that is its only one: the first of the rack that has room.
+    found: Option<Slot>,
+}
 
 impl Search<'_> {
     fn run(self) -> Placement {
         let mut found = Placement { hosts: Vec::with_capacity(self.request.count), probes: 0 };
-        let mut held: Held = Vec::with_capacity(self.request.taken.len() + self.request.count);
+        let mut held: Vec<Held> = Vec::new();
         // A rack without a number has no host to offer.
         for number in self.request.taken.iter().filter_map(|(_, rack)| self.hosts.numbers.get(rack)) {
-            match held.iter_mut().find(|(other, _)| other == number) {
-                Some((_, count)) => *count += 1,
-                None => held.push((*number, 1)),
+            match held.iter_mut().find(|other| other.rack == *number) {
+                Some(other) => other.count += 1,
+                None => held.push(Held { rack: *number, count: 1, found: None }),
             }
         }
         self.on_fresh_racks(&mut held, &mut found);
@@ -380,90 +418,93 @@ impl Search<'_> {
     }
 
     /// The first host of each rack that has none of the cache yet, as long as there are such racks.
-    fn on_fresh_racks(&self, held: &mut Held, found: &mut Placement) {
+    fn on_fresh_racks(&self, held: &mut Vec<Held>, found: &mut Placement) {
         // What is looked at in vain on the way: hosts of racks that hold one. Beyond this, going through the racks one
         // by one is cheaper.
         let mut patience = self.hosts.awake;
-        let mut fresh = self.hosts.awake - held.iter().filter(|(rack, _)| self.has_hosts(*rack)).count();
+        let mut fresh = self.hosts.awake - held.iter().filter(|held| self.has_hosts(held.rack)).count();
         let all = self.hosts.all.range(self.range.clone()).copied();
-        for slot in merge(all, self.woken.iter().map(|(slot, _)| *slot)) {
-            if found.hosts.len() == self.request.count || (fresh == 0 && self.woken.is_empty()) {
+        let mut slots = merge(all, self.woken.iter().copied());
+        while found.hosts.len() < self.request.count && (fresh > 0 || !self.woken.is_empty()) {
+            let Some(slot) = slots.next() else {
                 return;
-            }
-            found.probes += 1;
-            let Some(entry) = self.index.sites.get(&slot.host()) else {
-                continue;
             };
-            if held.iter().all(|(rack, _)| *rack != entry.rack) {
-                held.push((entry.rack, 1));
-                fresh -= usize::from(self.has_hosts(entry.rack));
+            found.probes += 1;
+            let rack = slot.rack();
+            if held.iter().all(|other| other.rack != rack) {
                 found.hosts.push(slot.host());
+                if found.hosts.len() == self.request.count {
+                    return;
+                }
+                held.push(Held { rack, count: 1, found: Some(slot) });
+                fresh -= usize::from(self.has_hosts(rack));
             } else if patience == 0 {
-                break;
+                return self.rack_by_rack(held, found);
             } else {
                 patience -= 1;
             }
         }
-        if patience > 0 {
-            return;
-        }
+    }
+
+    /// The same for what is left, by going through the racks.
+    fn rack_by_rack(&self, held: &mut Vec<Held>, found: &mut Placement) {
         let mut racks: Vec<u32> =
             (0..self.hosts.racks.len() as u32).filter(|rack| self.has_hosts(*rack)).collect();
-        racks.extend(self.woken.iter().map(|(_, rack)| *rack));
+        racks.extend(self.woken.iter().map(|slot| slot.rack()));
         racks.sort_unstable();
         racks.dedup();
-        racks.retain(|rack| held.iter().all(|(other, _)| other != rack));
-        let mut firsts: Vec<(Slot, u32)> =
-            racks.into_iter().filter_map(|rack| Some((self.on(rack).next()?, rack))).collect();
+        racks.retain(|rack| held.iter().all(|other| other.rack != *rack));
+        let mut firsts: Vec<Slot> =
+            racks.into_iter().filter_map(|rack| self.on(rack, self.range.start).next()).collect();
         found.probes += firsts.len();
         firsts.sort_unstable();
-        for (slot, rack) in firsts.into_iter().take(self.request.count - found.hosts.len()) {
-            held.push((rack, 1));
+        for slot in firsts.into_iter().take(self.request.count - found.hosts.len()) {
+            held.push(Held { rack: slot.rack(), count: 1, found: Some(slot) });
             found.hosts.push(slot.host());
         }
     }
 
     /// Further hosts on racks that hold some already, the fewest first. No other rack has a host that fits.
-    fn on_held_racks(&self, held: &Held, found: &mut Placement) {
-        let missing = self.request.count - found.hosts.len();
-        if missing == 0 {
+    fn on_held_racks(&self, held: &[Held], found: &mut Placement) {
+        if found.hosts.len() == self.request.count {
             return;
         }
         let most = self.request.max_per_rack.map_or(usize::MAX, usize::from);
+        let probes = Cell::new(found.probes);
         let free = |slot: &Slot| {
-            let host = slot.host();
-            !found.hosts.contains(&host) && self.request.taken.iter().all(|(other, _)| *other != host)
+            probes.set(probes.get() + 1);
+            self.request.taken.iter().all(|(other, _)| *other != slot.host())
         };
-        let mut racks: Vec<_> =
-            held.iter().map(|(rack, count)| (*count, self.on(*rack).filter(free))).collect();
-        let mut probes = 0;
-        let mut more = Vec::with_capacity(missing);
+        let mut racks: Vec<_> = (held.iter())
+            .map(|held| {
+                let from = held.found.map_or(self.range.start, |found| Slot(found.0 + 1));
+                (held.count, self.on(held.rack, from).filter(free))
+            })
+            .collect();
         // The next host of each rack, the one to take on top.
         let mut next = BinaryHeap::with_capacity(racks.len());
         for (number, (count, slots)) in racks.iter_mut().enumerate() {
             if *count < most {
-                probes += 1;
                 next.extend(slots.next().map(|slot| Reverse((*count, slot, number))));
             }
         }
-        while more.len() < missing
+        while found.hosts.len() < self.request.count
             && let Some(Reverse((count, slot, number))) = next.pop()
         {
-            more.push(slot.host());
-            if count + 1 < most {
-                probes += 1;
+            found.hosts.push(slot.host());
+            if count + 1 < most && found.hosts.len() < self.request.count {
                 next.extend(racks[number].1.next().map(|slot| Reverse((count + 1, slot, number))));
             }
         }
         drop(racks);
-        found.probes += probes;
-        found.hosts.extend(more);
+        found.probes = probes.get();
     }
 
-    /// The hosts of one rack that have room.
-    fn on(&self, rack: u32) -> impl Iterator<Item = Slot> + '_ {
-        let slots = self.hosts.racks[rack as usize].slots.range(self.range.clone()).copied();
-        merge(slots, self.woken.iter().filter(move |(_, other)| *other == rack).map(|(slot, _)| *slot))
+    /// The hosts of one rack that have room, from this one on.
+    fn on(&self, rack: u32, from: Slot) -> impl Iterator<Item = Slot> + '_ {
+        let slots = self.hosts.racks[rack as usize].slots.range(from..self.range.end).copied();
+        let woken = self.woken.iter().copied().filter(move |slot| slot.rack() == rack && *slot >= from);
+        merge(slots, woken)
     }
 }
 
@@ -542,6 +583,21 @@ mod tests {
         // All on one rack: nothing is looked at in vain.
         let placement = place(&index(FillOrder::Pack, &hosts[..1000]), 64, 8, &[], Some(8));
         assert_eq!((placement.hosts.len(), placement.probes), (8, 8));
+    }
+
+    /// Why instances it has + instances asked for is not enough: see [`Index::place`].
+    #[test]
+    fn every_rack_with_one_is_looked_at_for_the_best_of_them() {
+        let mut hosts: Vec<Host> = (0..100).map(|free| (100 + free, 9, 0, 0)).collect();
+        hosts
+            .extend((0..5).flat_map(|number| [(300, number, 0, 0), (400 - u64::from(number), number, 0, 0)]));
+        let on_racks = (0..5).map(|number| (HostId::new(100 + 2 * number), rack(number as u8)));
+        let taken: Vec<Taken> =
+            [0, 1].map(|host| (HostId::new(host), rack(9))).into_iter().chain(on_racks).collect();
+        let placement = place(&index(FillOrder::Pack, &hosts), 64, 1, &taken, None);
+        assert_eq!(placement.hosts, [HostId::new(109)]);
+        // The 7 it has, and a host of each of the 6 racks.
+        assert_eq!(placement.probes, 7 + 6);
     }
 
     fn hosts() -> impl Strategy<Value = Vec<Host>> {
