@@ -40,6 +40,15 @@ struct Fate<'a> {
     record: Option<&'a Record>,
 }
 
+/// A record that is removed.
+struct Removed {
+    field: String,
+    name: String,
+    was_there: bool,
+    /// Where its references are counted.
+    count: (usize, String),
+}
+
 /// The keys and arguments of the script that appends: what the commits come to, since the fewer words it has to look
 /// at, the shorter the server is busy with it. Grouped by hash, as its commands take them.
 pub(crate) struct Append<'a> {
@@ -49,8 +58,7 @@ pub(crate) struct Append<'a> {
     numbers: HashMap<String, usize>,
     /// Fields and values, by the number of their hash in `keys`, as all that follow.
     puts: BTreeMap<usize, Vec<(String, Vec<u8>)>>,
-    /// Fields and names of what is removed, whether it has to be there, and where its references are counted.
-    removed: BTreeMap<usize, Vec<(String, String, bool, (usize, String))>>,
+    removed: BTreeMap<usize, Vec<Removed>>,
     /// Who claims what.
     claims: BTreeMap<usize, BTreeMap<String, String>>,
     /// What has to be there before.
@@ -118,7 +126,8 @@ impl<'a> Append<'a> {
     fn fate(&mut self, key: &Key, fate: &Fate<'_>, fates: &HashMap<Key, Fate<'_>>) -> Result<(), Unfit> {
         let bucket = self.key(self.names.bucket(key));
         let Some(record) = fate.record else {
-            let removed = (field(key), name(key), fate.was_there, plus_keys(references(key)));
+            let (was_there, count) = (fate.was_there, plus_keys(references(key)));
+            let removed = Removed { field: field(key), name: name(key), was_there, count };
             self.removed.entry(bucket).or_default().push(removed);
             return Ok(());
         };
@@ -169,8 +178,8 @@ impl<'a> Append<'a> {
         let removed = std::mem::take(&mut self.removed);
         self.text(removed.len());
         for (bucket, removed) in removed {
-            self.group(bucket, removed.iter().map(|(field, ..)| field));
-            for (_, name, was_there, (hash, count)) in removed {
+            self.group(bucket, removed.iter().map(|it| &it.field));
+            for Removed { name, was_there, count: (hash, count), .. } in removed {
                 self.text(name);
                 self.text(u8::from(was_there));
                 self.text(hash);

@@ -347,6 +347,57 @@ impl Decide for Breaking<'_> {
     }
 }
 
+/// A name that one record gives up and another takes, in whatever order within one turn, has one owner afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_may_be_taken_in_the_same_turn() {
+    struct Changes(One, Vec<Change>);
+    impl Decide for Changes {
+        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+            let mut commits = self.0.decide(missed, now);
+            commits[0].changes.clone_from(&self.1);
+            commits
+        }
+    }
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let id = |number| TeamId::new(number);
+    let put = |number, name| {
+        let (id, name) = (id(number), TeamName::new(name).unwrap());
+        Change::Put(Record::Team(Team { id, name, revision: Revision::new(1) }))
+    };
+    let remove = |number| Change::Remove(memc_core::model::Key::Team { id: id(number) });
+    let mut head = Head::EMPTY;
+    for (changes, fits) in [
+        (vec![put(1, "a"), put(2, "b")], true),
+        // They exchange their names.
+        (vec![put(1, "b"), put(2, "a")], true),
+        (vec![put(3, "a")], false),
+        (vec![put(3, "b")], false),
+        // One goes, another takes its name; one comes and goes; one is replaced.
+        (vec![remove(1), put(3, "b"), put(4, "d"), remove(4), remove(2), put(2, "c")], true),
+        (vec![put(5, "b")], false),
+        (vec![put(5, "c")], false),
+        (vec![remove(1)], false),
+        (vec![remove(4)], false),
+        (vec![remove(4), put(4, "d")], false),
+        (vec![remove(3), remove(3)], false),
+        (vec![put(6, "e"), put(7, "e")], false),
+        (vec![put(5, "a"), put(6, "d"), put(3, "b")], true),
+        (vec![remove(2), remove(3), remove(5), remove(6)], true),
+    ] {
+        let taken = store.turn(head, &mut Changes(One::new(head), changes.clone())).await;
+        match taken {
+            Ok(end) if fits => head = end,
+            Err(TurnError::Conflict(_)) if !fits => {}
+            other => panic!("{changes:?}: {other:?}"),
+        }
+        assert_eq!(store.head().await.unwrap(), head);
+        assert_sound(&store).await;
+    }
+    assert_eq!(server.call(&["KEYS", "{memc}:index:*"]), Value::Array(Vec::new()), "no claim is left");
+    assert_eq!(server.call(&["SMEMBERS", "{memc}:buckets"]), Value::Array(Vec::new()));
+}
+
 /// Whatever it appends: the turn and what was missed, then the append.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_takes_two_round_trips() {

@@ -9,7 +9,7 @@ use crate::world::{Kind, World, all, cache, found};
 const INSTANCES: u16 = 4;
 
 pub(crate) fn measure(stores: &[Kind], hosts: usize) {
-    println!("{hosts} hosts, {} instances; KiB", hosts * 10);
+    println!("{hosts} hosts, {} instances", hosts * 10);
     println!(
         "| store | hosts added a second | instances a second | opened in | memory | most while opening |"
     );
