@@ -581,18 +581,16 @@ async fn two_thousand_dropped_turns() {
                         Err(_) => dropped += 1,
                     }
                 }
-                let since = Instant::now();
+                // Fails when it has waited for as long as a turn may.
                 let last = append_at_the_end(&store, at, "user:kept").await;
                 kept.lock().unwrap().push(last);
-                (dropped, since.elapsed())
+                dropped
             })
         })
         .collect();
     let mut dropped = 0;
     for task in tasks {
-        let (count, last) = task.await.unwrap();
-        dropped += count;
-        assert!(last < Duration::from_secs(5), "{last:?}");
+        dropped += task.await.unwrap();
     }
     let store = open(&server.url()).await;
     assert_sound(&store).await;

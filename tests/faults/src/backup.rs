@@ -22,14 +22,12 @@ impl Backup {
 
     /// Copy the files of a server that is dead, in place of an earlier copy.
     pub(crate) fn copy(&self, data: &Path) {
-        run(Command::new("rm").arg("-rf").arg(&self.0));
-        run(Command::new("cp").arg("-a").arg(data).arg(&self.0));
+        copy(data, &self.0);
     }
 
     /// Put the copy in place of the files of a server that is dead.
     pub(crate) fn put_back(&self, data: &Path) {
-        run(Command::new("rm").arg("-rf").arg(data));
-        run(Command::new("cp").arg("-a").arg(&self.0).arg(data));
+        copy(&self.0, data);
     }
 
     /// Copy a SQLite database that is in use.
@@ -41,6 +39,12 @@ impl Backup {
     pub(crate) fn put_back_database(&self, database: &Path) {
         run(sqlite3(database).arg(format!(".restore '{}'", self.0.display())));
     }
+}
+
+/// In place of what is there; with no account of what was not flushed, since all of it counts as flushed.
+fn copy(from: &Path, to: &Path) {
+    run(Command::new("rm").arg("-rf").arg(to).env_remove("LD_PRELOAD"));
+    run(Command::new("cp").arg("-a").arg(from).arg(to).env_remove("LD_PRELOAD"));
 }
 
 /// Waits for locks of others, and stops at an error.

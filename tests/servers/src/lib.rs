@@ -7,6 +7,7 @@
 
 mod process;
 mod template;
+mod turns;
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -15,6 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+pub use turns::{Wanting, assert_fair};
 
 /// Only here; and checkpoints as rare as they are usually, although the log's files are small.
 const POSTGRES: [&str; 4] =
