@@ -6,9 +6,9 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Then, append, append_changes, load, one, refusals};
+use common::{Then, append, append_changes, drop_turns, load, one, refusals};
 use memc_core::ledger::{Change, Commit, Head};
 use memc_core::model::{
     Cluster, ClusterId, ClusterName, Host, HostId, HostName, HostStatus, Key, Mib, Policy, Port, PortRange,
@@ -325,54 +325,12 @@ async fn cut_off(server: Server) {
     assert_eq!(load(&*other).await.len(), 3);
 }
 
-/// Turns whose futures are dropped at any moment: what was acknowledged is there, nothing is there by half, and the
-/// connections are in order.
 async fn cancel(mut server: Server) {
     // Nothing here is about what a disk keeps.
     let quick = if server.url().starts_with("postgres") { "fsync" } else { "innodb-flush-log-at-trx-commit" };
     server.restart_with(&[(quick, "0")]);
     let store = connect(&server.url()).await.expect("connect");
-    let mut random = 7_u64;
-    let (mut at, mut acknowledged, mut dropped) = (Head::EMPTY, Vec::new(), 0);
-    let since = Instant::now();
-    for _ in 0..20 {
-        at = append(&*store, at).await.expect("append");
-    }
-    // At any moment of a turn, and a while after, however fast this machine is.
-    let most = since.elapsed().as_micros() as u64 / 20 * 3 / 2;
-    for _ in 0..2000 {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let make = |mut head: Head, now| {
-            let mut commits = Vec::new();
-            for _ in 0..2 {
-                commits.extend(one(head, now));
-                head = commits[commits.len() - 1].head();
-            }
-            commits
-        };
-        let after = Duration::from_micros((random >> 32) % most);
-        match tokio::time::timeout(after, store.turn(at, &mut Then(at, make))).await {
-            Ok(taken) => {
-                at = taken.expect("turn");
-                acknowledged.push(at);
-            }
-            Err(_) => dropped += 1,
-        }
-        // So that not too much is missed.
-        if random >> 60 == 0 {
-            at = store.head().await.expect("head");
-        }
-    }
-    eprintln!("{} turns acknowledged, {dropped} dropped", acknowledged.len());
-    assert!(acknowledged.len() > 100 && dropped > 100);
-    at = append(&*store, store.head().await.unwrap()).await.expect("append");
-    let commits = store.commits(Revision::default(), usize::MAX).await.expect("commits");
-    assert_eq!(commits.last().unwrap().head(), at);
-    assert_eq!(commits.len() % 2, 1, "half a turn was appended");
-    for head in acknowledged {
-        assert_eq!(commits[head.revision.get() as usize - 1].head(), head, "acknowledged, but not there");
-    }
-    assert_eq!(load(&*connect(&server.url()).await.unwrap()).await.len(), commits.len());
+    drop_turns(&*store, &*connect(&server.url()).await.unwrap()).await;
 }
 
 fn cluster(id: u64, name: &str) -> Record {

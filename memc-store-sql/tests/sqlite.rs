@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{append, load};
+use common::{append, drop_turns, load};
 use memc_core::ledger::{FORMAT, Head};
 use memc_core::model::{CommitId, Key, Policy, Record, Revision};
 use memc_core::store::{Load, Severity, Store, StoreError, TurnError};
@@ -221,6 +221,12 @@ async fn the_log_stays_bounded_while_others_read() {
     eprintln!("{log} bytes of log after {} commits", head.revision);
     // The log begins anew after 16 MiB, at a moment without readers.
     assert!(log < 32 << 20, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_turns_lose_nothing() {
+    let place = Place::new();
+    drop_turns(&place.open().await, &place.open().await).await;
 }
 
 /// A database as version 1 of the schema left it, with something in every table, is brought up to date when it is

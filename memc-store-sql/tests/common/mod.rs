@@ -2,8 +2,10 @@
 
 #![allow(dead_code)] // each test uses some of it
 
+use std::time::{Duration, Instant};
+
 use memc_core::ledger::{Action, Change, Commit, Head};
-use memc_core::model::{CommitId, Principal, Record, Team, TeamId, TeamName, Timestamp};
+use memc_core::model::{CommitId, Principal, Record, Revision, Team, TeamId, TeamName, Timestamp};
 use memc_core::store::{Decide, Load, Severity, Store, TurnError};
 
 /// A commit after `head`.
@@ -77,4 +79,50 @@ pub(crate) async fn refusals(store: &dyn Store) -> Vec<String> {
     let findings = store.check().await.expect("check");
     let refused = findings.into_iter().filter(|finding| finding.severity == Severity::Refuse);
     refused.map(|finding| finding.code).collect()
+}
+
+/// 2,000 turns whose futures are dropped at any moment: what was acknowledged is there, nothing is there by half, and the
+/// connections are in order.
+pub(crate) async fn drop_turns(store: &dyn Store, other: &dyn Store) {
+    let mut random = 7_u64;
+    let (mut at, mut acknowledged, mut dropped) = (Head::EMPTY, Vec::new(), 0);
+    let since = Instant::now();
+    for _ in 0..20 {
+        at = append(store, at).await.expect("append");
+    }
+    // At any moment of a turn, and a while after, however fast this machine is.
+    let most = since.elapsed().as_micros() as u64 / 20 * 3 / 2;
+    for _ in 0..2000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let make = |mut head: Head, now| {
+            let mut commits = Vec::new();
+            for _ in 0..2 {
+                commits.extend(one(head, now));
+                head = commits[commits.len() - 1].head();
+            }
+            commits
+        };
+        let after = Duration::from_micros((random >> 32) % most);
+        match tokio::time::timeout(after, store.turn(at, &mut Then(at, make))).await {
+            Ok(taken) => {
+                at = taken.expect("turn");
+                acknowledged.push(at);
+            }
+            Err(_) => dropped += 1,
+        }
+        // So that not too much is missed.
+        if random >> 60 == 0 {
+            at = store.head().await.expect("head");
+        }
+    }
+    eprintln!("{} turns acknowledged, {dropped} dropped", acknowledged.len());
+    assert!(acknowledged.len() > 100 && dropped > 100);
+    at = append(store, store.head().await.unwrap()).await.expect("append");
+    let commits = store.commits(Revision::default(), usize::MAX).await.expect("commits");
+    assert_eq!(commits.last().unwrap().head(), at);
+    assert_eq!(commits.len() % 2, 1, "half a turn was appended");
+    for head in acknowledged {
+        assert_eq!(commits[head.revision.get() as usize - 1].head(), head, "acknowledged, but not there");
+    }
+    assert_eq!(load(other).await.len(), commits.len());
 }
