@@ -3,7 +3,7 @@
 //! JSON lines, in UTF-8, each ended by `\n`:
 //!
 //! ```text
-//! {"memc_archive": 1, "format": 2, "head": {…}, "base": false}   what follows, and where the ledger ended
+//! {"memc_archive": 1, "format": 3, "head": {…}, "base": false}   what follows, and where the ledger ended
 //! {"record": {…}}   with "base": true, every record as of the head, what is referred to first
 //! {"commit": {…}}   with "base": false, every commit, oldest first
 //! {"end": {"lines": 841, "sha256": "9f86…"}}   of all lines before this one

@@ -97,7 +97,7 @@ async fn newer_schema(server: Server) {
     );
     run(&server, &later).await;
     let error = connect(&server.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 2 }), "{error}");
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 3 }), "{error}");
 }
 
 async fn another_format(server: Server) {

@@ -2,6 +2,7 @@
 //!
 //! Any store can keep a fleet; people are this application's own business, and small.
 
+mod archive;
 mod database;
 mod members;
 mod name;
@@ -21,6 +22,7 @@ use memc_core::model::TeamName;
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
 
+pub use archive::{MoveError, Moved};
 pub(crate) use database::file_of;
 pub use name::{InvalidUserName, UserName};
 pub use requests::Asked;

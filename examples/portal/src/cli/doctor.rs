@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
+use clap::builder::FalseyValueParser;
 use memc_core::ledger::{FORMAT, State};
-use memc_core::model::Timestamp;
+use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Severity, Store};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use super::inspect::Comparison;
 use super::places::Places;
 use super::{Failure, inspect};
 use crate::accounts::{Accounts, TokenKind};
@@ -34,16 +37,26 @@ impl Report {
     }
 }
 
-pub(super) async fn run(places: &Places) -> Result<ExitCode, Failure> {
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Read everything as well, and compare every record with what the history beside it comes to.
+    #[arg(long, env = "MEMC_DEEP", value_parser = FalseyValueParser::new())]
+    deep: bool,
+    #[command(flatten)]
+    places: Places,
+}
+
+pub(super) async fn run(Doctor { deep, places }: &Doctor) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
     println!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
     println!("store     {}", places.shown());
     let state = if places.store_exists() {
         let store = places.open_store().await?;
         if let Some(path) = places.store_file() {
-            file(&path, &mut report).await;
+            file(&path, *deep, &mut report).await;
         }
-        fleet(&*store, &mut report).await
+        ledger(&*store, &mut report).await;
+        if *deep { fleet(&*store, &mut report).await } else { None }
     } else {
         report.wrong("store.missing", "there is no such file: `memc-portal serve` creates it");
         None
@@ -72,7 +85,7 @@ pub(super) async fn run(places: &Places) -> Result<ExitCode, Failure> {
 }
 
 /// What the database says of itself.
-async fn file(path: &Path, report: &mut Report) {
+async fn file(path: &Path, deep: bool, report: &mut Report) {
     let asked = async {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         let mut connection = SqliteConnection::connect_with(&options).await?;
@@ -86,8 +99,9 @@ async fn file(path: &Path, report: &mut Report) {
         let schema: i64 =
             sqlx::query_scalar("SELECT max(version) FROM memc_migrations").fetch_one(&mut connection).await?;
         println!("schema    version {schema}");
-        let verdict: Vec<String> =
-            sqlx::query_scalar("PRAGMA quick_check(10)").fetch_all(&mut connection).await?;
+        // This one reads the whole file.
+        let check = if deep { "PRAGMA integrity_check(10)" } else { "SELECT 'ok'" };
+        let verdict: Vec<String> = sqlx::query_scalar(check).fetch_all(&mut connection).await?;
         connection.close().await?;
         Ok::<_, sqlx::Error>(verdict)
     };
@@ -98,7 +112,8 @@ async fn file(path: &Path, report: &mut Report) {
     }
 }
 
-async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
+/// What the store says of itself: quick.
+async fn ledger(store: &dyn Store, report: &mut Report) {
     match store.check().await {
         Ok(findings) => {
             for finding in findings {
@@ -110,42 +125,19 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
         }
         Err(error) => report.wrong("store.check", error),
     }
-    let state = match inspect::state(store).await {
-        Ok(state) => state,
-        Err(error) => {
-            report.wrong("ledger.inconsistent", error);
-            return None;
-        }
+    let head = match store.head().await {
+        Ok(head) => head,
+        Err(error) => return report.wrong("ledger.head", error),
     };
-    let head = state.head();
+    println!("ledger    revision {}, format {}", head.revision, head.format);
     if head.format != FORMAT {
         report.wrong(
             "ledger.format",
             format_args!("the ledger has format {}, this program writes {FORMAT}", head.format),
         );
     }
-    match state.fleet() {
-        Some(fleet) => println!("fleet     {}, epoch {}, revision {}", fleet.id, fleet.epoch, head.revision),
-        None => report.note("fleet.new", "the ledger is empty: `memc-portal serve` founds the fleet"),
-    }
-    println!(
-        "holds     {} clusters, {} hosts, {} teams, {} caches, {} instances",
-        state.clusters().count(),
-        state.hosts().count(),
-        state.teams().count(),
-        state.caches().count(),
-        state.instances().count(),
-    );
-    // The tables and the history are written together: each says whether the other was touched.
-    match inspect::history(store).await {
-        Ok(folded) if folded == state => {}
-        Ok(folded) if folded.head() != head => {
-            report.note("ledger.moved", "it grew while it was looked at: look again")
-        }
-        Ok(_) => {
-            report.wrong("ledger.tables", "the tables are not what the history comes to: restore a backup")
-        }
-        Err(error) => report.wrong("ledger.history", error),
+    if head.revision == Revision::default() {
+        report.note("fleet.new", "the ledger is empty: `memc-portal serve` founds the fleet");
     }
     let now = Timestamp::of_this_machine();
     if head.at > now.after(Duration::from_secs(60)) {
@@ -155,6 +147,33 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
         );
         report.wrong("ledger.clock", detail);
     }
+}
+
+/// The records, and whether they are what the history comes to: the two are written together, so that each says whether
+/// the other was touched. Reads all of both.
+async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
+    let compared = match inspect::compare(store).await {
+        Ok(compared) => compared,
+        Err(error) => {
+            report.wrong("ledger.inconsistent", error);
+            return None;
+        }
+    };
+    said(&compared, report);
+    let state = compared.state;
+    let head = state.head();
+    match state.fleet() {
+        Some(fleet) => println!("fleet     {}, epoch {}, revision {}", fleet.id, fleet.epoch, head.revision),
+        None => println!("fleet     none yet"),
+    }
+    println!(
+        "holds     {} clusters, {} hosts, {} teams, {} caches, {} instances",
+        state.clusters().count(),
+        state.hosts().count(),
+        state.teams().count(),
+        state.caches().count(),
+        state.instances().count(),
+    );
     for view in state.hosts().filter(|view| view.booked > view.host.memory) {
         // Allowed when an operator took memory away: it stops growth until enough was released.
         let name = &view.host.name;
@@ -164,6 +183,35 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
         );
     }
     Some(state)
+}
+
+/// What was compared, and what came of it.
+fn said(compared: &Comparison, report: &mut Report) {
+    let Comparison { records, commits, first, older, different, broken, .. } = compared;
+    if compared.is_whole() {
+        println!("compared  {records} records with the {commits} commits that made them");
+    } else {
+        let newer = records - older;
+        println!(
+            "compared  {newer} of {records} records with the {commits} commits that are kept, from revision {first} on: \
+             what made the other {older} was forgotten"
+        );
+    }
+    if let Some(why) = broken {
+        report.wrong("ledger.history", format_args!("the history is not in one piece: {why}"));
+    }
+    if !different.is_empty() {
+        let named: Vec<String> =
+            different.iter().take(5).map(|key| serde_json::to_string(key).unwrap_or_default()).collect();
+        report.wrong(
+            "ledger.tables",
+            format_args!(
+                "{} records are not what the history made of them: restore a backup. Among them: {}",
+                different.len(),
+                named.join(", ")
+            ),
+        );
+    }
 }
 
 async fn people(accounts: &Accounts, state: Option<&State>, report: &mut Report) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
-//! The command line: `memc-portal serve`, `user`, `token`, `doctor`, `restored`, `export`, `import`.
+//! The command line: `memc-portal serve`, `user`, `token`, `accounts`, `doctor`, `restored`, `export`, `import`.
 
+mod accounts;
 mod archive;
 mod doctor;
 mod inspect;
@@ -12,8 +13,6 @@ mod user;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use places::Places;
 
 /// Self-service memcached: a portal with pages, a JSON API and the pillar for Salt.
 ///
@@ -45,8 +44,14 @@ enum Command {
     /// Make, list and revoke bearer tokens for the API and for Salt masters.
     #[command(subcommand)]
     Token(token::Token),
-    /// Print settings, versions and counts, and check everything; fails if something is wrong.
-    Doctor(Places),
+    /// Print settings, versions and findings: quickly, and what `serve` would refuse is among them.
+    ///
+    /// Exit codes: 0 if nothing is wrong (notes are nothing wrong), 1 if something is or could not be looked at, 2 if the
+    /// command line is.
+    Doctor(doctor::Doctor),
+    /// Users, memberships and tokens as a file; the fleet is another.
+    #[command(subcommand)]
+    Accounts(accounts::Accounts),
     /// Say that the store was set back to an older backup: start a new epoch, so that hosts follow it again and nothing
     /// made since is taken for what is made from now on.
     Restored(restored::Restored),
@@ -75,7 +80,8 @@ pub fn run() -> ExitCode {
             Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
             Command::Export(archive) => archive.export().await.map(|()| ExitCode::SUCCESS),
             Command::Import(archive) => archive.import().await.map(|()| ExitCode::SUCCESS),
-            Command::Doctor(places) => doctor::run(&places).await,
+            Command::Accounts(accounts) => accounts.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Doctor(doctor) => doctor::run(&doctor).await,
         }
     });
     done.unwrap_or_else(|error| fail(&error))

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use memc_core::fleet::Options;
 use memc_core::store::{Fault, FaultyStore};
+use memc_test_servers::Postgres;
 
-use crate::portal::{PREVIEW, Portal};
+use crate::portal::{ADMINISTRATION, PREVIEW, Portal};
 
 #[tokio::test]
 async fn pages_say_that_the_store_is_away_and_forms_keep_their_input() {
@@ -33,4 +35,28 @@ async fn pages_say_that_the_store_is_away_and_forms_keep_their_input() {
 
     store.be(Fault::None);
     assert_eq!(ada.fill_in(path, path, &[("memory_mib", "77")]).await.status, StatusCode::SEE_OTHER);
+}
+
+/// An operator has accepted that a real server could lose what it acknowledged: every page reminds operators of it, with
+/// the setting, its value and the one that is needed; it is nothing that users could do anything about.
+#[tokio::test]
+async fn an_accepted_risk_is_on_every_operators_page() {
+    let server = Postgres::start(&[("fsync", "off"), ("full_page_writes", "off")]);
+    let store = memc_store_sql::connect(&server.url()).await.unwrap();
+    let portal = Portal::with(store, Options { accept_risks: true, ..Options::default() }).await;
+    let (ada, lin) = (portal.login("ada").await, portal.login("lin").await);
+    for path in ADMINISTRATION.into_iter().chain(["/caches", "/account", "/caches/new", "/admin/findings"]) {
+        let page = ada.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(page.body.contains("This store could lose changes"), "{path}: {}", page.body);
+        for setting in ["fsync is off, on is needed", "full_page_writes is off, on is needed"] {
+            assert!(page.body.contains(setting), "{path}: {}", page.body);
+        }
+    }
+    for path in ["/caches", "/account", "/caches/new"] {
+        let page = lin.get(path).await.body;
+        assert!(!page.contains("could lose") && !page.contains("fsync"), "{path}: {page}");
+    }
+    let safe = Portal::new().await;
+    assert!(!safe.login("ada").await.get("/caches").await.body.contains("could lose"));
 }

@@ -41,8 +41,12 @@ impl Portal {
 
     /// The same on a store of the test's.
     pub(crate) async fn on(store: Arc<dyn Store>) -> Portal {
+        Portal::with(store, Options::default()).await
+    }
+
+    pub(crate) async fn with(store: Arc<dyn Store>, options: Options) -> Portal {
         let folder = tempfile::tempdir().unwrap();
-        let fleet = Fleet::open(store, Options::default()).await.unwrap();
+        let fleet = Fleet::open(store, options).await.unwrap();
         let accounts = Accounts::open(&format!("sqlite://{}", folder.path().join("accounts.db").display()))
             .await
             .unwrap();

@@ -143,5 +143,5 @@ async fn after_a_restore_hosts_wait_and_what_was_found_is_shown() {
     let reason = || json!({"reason": "nothing runs there"});
     assert_eq!(portal.send(&li, "POST", observed, reason()).await.status, 403);
     assert_eq!(portal.done("POST", observed, reason()).await["unobserved"], false);
-    assert_eq!(portal.send(&portal.ada, "POST", observed, json!({})).await.status, 400);
+    assert_eq!(portal.send(&portal.ada, "POST", observed, json!({})).await.status, 422);
 }

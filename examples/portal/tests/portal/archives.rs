@@ -23,12 +23,22 @@ async fn a_fleet_moves_from_sqlite_through_every_store_and_back() {
     for (number, store) in stores.iter().enumerate() {
         let served = Served::start(store, &["--no-observe", "--accounts", accounts]);
         let team = serde_json::json!({"name": format!("team{number}")});
-        let (status, _) = api(&served.address, token, "POST", "/teams", "", &team).await.unwrap();
+        let key = format!("key{number}");
+        let (status, _) = api(&served.address, token, "POST", "/teams", &key, &team).await.unwrap();
         assert_eq!(status, 201, "{store}");
+        // What was asked of the store before has no second effect here, and another request under its id is refused.
+        if number > 0 {
+            let asked = serde_json::json!({"name": format!("team{}", number - 1)});
+            let key = format!("key{}", number - 1);
+            let (status, _) = api(&served.address, token, "POST", "/teams", &key, &asked).await.unwrap();
+            assert_eq!(status, 201, "{store}: the same receipt again");
+            let (status, _) = api(&served.address, token, "POST", "/teams", &key, &team).await.unwrap();
+            assert_eq!(status, 422, "{store}");
+        }
         let none = serde_json::Value::Null;
         let (_, teams) = api(&served.address, token, "GET", "/teams", "", &none).await.unwrap();
         assert_eq!(teams.to_string().matches("team").count(), number + 1, "{teams}");
-        let report = succeed(&["doctor", "--store", store, "--accounts", accounts], "");
+        let report = succeed(&["doctor", "--deep", "--store", store, "--accounts", accounts], "");
         assert!(report.contains("0 wrong"), "{report}");
         drop(served);
         if let Some(next) = stores.get(number + 1) {

@@ -124,13 +124,16 @@ async fn the_doctor_looks_at_everything() {
     let served = Served::start(store, &["--no-observe"]);
     let team = serde_json::json!({"name": "shop"});
     assert_eq!(api(&served.address, token.trim(), "POST", "/teams", "", &team).await.unwrap().0, 201);
-    let report = succeed(&["doctor", "--store", store], "");
+    let quick = succeed(&["doctor", "--store", store], "");
+    assert!(quick.contains("revision 2, format 3") && !quick.contains("compared"), "{quick}");
+    let report = succeed(&["doctor", "--deep", "--store", store], "");
     for part in [
         "memc-portal 0.",
         "sqlite    3.",
         "journal_mode wal",
-        "schema    version 3",
+        "schema    version 4",
         "1 teams",
+        "compared  2 records with the 2 commits that made them",
         "1 users",
         "0 wrong",
     ] {
@@ -140,7 +143,7 @@ async fn the_doctor_looks_at_everything() {
 
     let restored = succeed(&["restored", "--reason", "a test", "--store", store], "");
     assert!(restored.starts_with("epoch 2:"), "{restored}");
-    assert!(succeed(&["doctor", "--store", store], "").contains("epoch 2, revision 3"));
+    assert!(succeed(&["doctor", "--deep", "--store", store], "").contains("epoch 2, revision 3"));
 
     // What somebody changed by hand.
     let change = async |statement: &'static str| {
@@ -148,15 +151,39 @@ async fn the_doctor_looks_at_everything() {
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
         connection.execute(statement).await.unwrap();
         connection.close().await.unwrap();
-        run(&["doctor", "--store", store], "")
+        run(&["doctor", "--deep", "--store", store], "")
     };
+    let gone = "DELETE FROM commits WHERE revision = 1; UPDATE teams SET name = 'shop'";
     for (wrong, right, code) in [
-        ("UPDATE fleet SET epoch = 7", "UPDATE fleet SET epoch = 2", "ledger.tables"),
-        ("UPDATE commits SET previous = randomblob(16) WHERE revision = 2", "SELECT 1", "ledger.history"),
+        ("UPDATE fleet SET epoch = 7", "UPDATE fleet SET epoch = 2", "ledger.tables: 1 records"),
+        ("DELETE FROM teams", "INSERT INTO teams VALUES (1, 'shop', 2)", "{\"kind\":\"team\",\"id\":1}"),
+        (
+            "INSERT INTO teams VALUES (9, 'ads', 2)",
+            "DELETE FROM teams WHERE id = 9",
+            "ledger.tables: 1 records",
+        ),
+        // A history whose beginning was forgotten still says what the rest of it made.
+        (
+            "UPDATE teams SET name = 'ads'; DELETE FROM commits WHERE revision = 1",
+            "SELECT 1",
+            "{\"kind\":\"team\",\"id\":1}",
+        ),
+        (gone, "SELECT 1", ""),
+        ("UPDATE commits SET previous = randomblob(16) WHERE revision = 3", "SELECT 1", "ledger.history"),
     ] {
         let report = change(wrong).await;
-        assert_eq!(report.status.code(), Some(1), "{wrong}");
         let text = String::from_utf8_lossy(&report.stdout).into_owned();
+        if wrong == gone {
+            assert_eq!(report.status.code(), Some(0), "{text}");
+            assert!(
+                text.contains(
+                    "compared  2 of 2 records with the 2 commits that are kept, from revision 2 on"
+                ),
+                "{text}"
+            );
+        } else {
+            assert_eq!(report.status.code(), Some(1), "{wrong}: {text}");
+        }
         assert!(text.contains(code), "{wrong}: {text}");
         change(right).await;
     }
@@ -169,7 +196,7 @@ async fn the_doctor_looks_at_everything() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.iter_mut().skip(4096).for_each(|byte| *byte = 0xff);
     std::fs::write(&path, bytes).unwrap();
-    let broken = run(&["doctor", "--store", store], "");
+    let broken = run(&["doctor", "--deep", "--store", store], "");
     assert_eq!(broken.status.code(), Some(1), "{}", String::from_utf8_lossy(&broken.stdout));
     assert!(!String::from_utf8_lossy(&broken.stderr).contains("panicked"));
 }
@@ -194,4 +221,70 @@ fn stop(mut served: Served) {
     let id = served.child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(served.child.wait().unwrap().success());
+}
+
+#[test]
+fn accounts_are_taken_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, file) = (store_in(directory.path()), directory.path().join("accounts.jsonl"));
+    let file = file.to_str().unwrap();
+    let two = format!("sqlite://{}/other.db", directory.path().display());
+    succeed(&["user", "add", "ada", "--admin", "--password-stdin", "--store", &one], "correct horse");
+    succeed(&["user", "add", "li", "--team", "shop", "--password-stdin", "--store", &one], "another horse");
+    let token = succeed(&["token", "create", "--user", "li", "--label", "a, \"b\"", "--store", &one], "");
+    succeed(&["token", "create", "--pillar", "--store", &one], "");
+    let said = succeed(&["accounts", "export", "--file", file, "--store", &one], "");
+    assert_eq!(said, "written: 2 users, 1 memberships, 2 tokens\n");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(!text.contains("horse") && !text.contains(token.trim()), "{text}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    // Nothing is taken in of what is not whole, or makes no sense.
+    let broken = directory.path().join("broken.jsonl");
+    let lines: Vec<&str> = text.lines().collect();
+    for (wrong, part) in [
+        (text.replace("\"ada\"", "\"eve\""), "its checksum differs"),
+        (lines[..lines.len() - 1].join("\n") + "\n", "cut short"),
+        (text.replacen("{\"memc_accounts\":1}", "{\"memc_accounts\":2}", 1), "a later version"),
+        ("{\"memc_archive\":1}\n".to_owned(), "line 1 of the file"),
+    ] {
+        std::fs::write(&broken, wrong).unwrap();
+        let output = run(&["accounts", "import", "--file", broken.to_str().unwrap(), "--store", &two], "");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && errors.contains(part), "{part}: {errors}");
+        assert_eq!(succeed(&["user", "list", "--store", &two], ""), "", "{part}");
+    }
+
+    let said = succeed(&["accounts", "import", "--file", file, "--store", &two], "");
+    assert_eq!(said, "taken in: 2 users, 1 memberships, 2 tokens\n");
+    for list in [["user", "list"], ["token", "list"]] {
+        let of = |store: &str| succeed(&[list[0], list[1], "--store", store], "");
+        assert_eq!(of(&one), of(&two));
+    }
+    let again = run(&["accounts", "import", "--file", file, "--store", &two], "");
+    assert!(String::from_utf8(again.stderr).unwrap().contains("there are users or tokens already"));
+    let other = directory.path().join("again.jsonl");
+    succeed(&["accounts", "export", "--file", other.to_str().unwrap(), "--store", &two], "");
+    assert_eq!(std::fs::read_to_string(other).unwrap(), text);
+}
+
+#[tokio::test]
+async fn an_unsafe_store_is_refused_unless_its_risk_is_accepted() {
+    let server = memc_test_servers::Postgres::start(&[("fsync", "off")]);
+    let directory = tempfile::tempdir().unwrap();
+    let accounts = format!("sqlite://{}/people.db", directory.path().display());
+    let places = ["--store", &server.url(), "--accounts", &accounts].map(str::to_owned);
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    let told = "fsync is off, on is needed";
+    let refused = run(&[&["serve", "--listen", "127.0.0.1:0"], &places[..]].concat(), "");
+    let errors = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && errors.contains(told), "{errors}");
+    let served = Served::start(&server.url(), &["--accounts", &accounts, "--accept-unsafe-store"]);
+    assert_eq!(request(&served.address, "GET", "/readyz", &[], "").await.unwrap().0, 200);
+    // Whether it was accepted or not, it is wrong.
+    let doctor = run(&[&["doctor"], &places[..]].concat(), "");
+    let report = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(report.contains("WRONG     postgres.fsync") && report.contains(told), "{report}");
 }

@@ -23,6 +23,8 @@ mod command_line;
 #[cfg(test)]
 mod contention;
 #[cfg(test)]
+mod data_page;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod harness;

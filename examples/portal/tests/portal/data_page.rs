@@ -1,0 +1,270 @@
+//! `docs/data.md`: its commands, run for real.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use memc_test_servers::{MariaDb, Postgres, Redis};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::program::{api, succeed};
+
+/// The blocks of commands, by their headings: `Backup/SQLite`.
+fn blocks() -> BTreeMap<String, String> {
+    let page = include_str!("../../../../docs/data.md");
+    let (mut chapter, mut section, mut inside) = (String::new(), String::new(), false);
+    let mut blocks: BTreeMap<String, String> = BTreeMap::new();
+    for line in page.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            _ if inside => {
+                let name = if section.is_empty() { chapter.clone() } else { format!("{chapter}/{section}") };
+                *blocks.entry(name).or_default() += &format!("{line}\n");
+            }
+            _ => {
+                if let Some(title) = line.strip_prefix("## ") {
+                    (chapter, section) = (title.to_owned(), String::new());
+                } else if let Some(title) = line.strip_prefix("### ") {
+                    section = title.to_owned();
+                }
+            }
+        }
+    }
+    blocks
+}
+
+/// What this test runs, so that a block that is added and that nobody runs is found out.
+const RUN: [&str; 12] = [
+    "",
+    "Backup/Accounts",
+    "Backup/MariaDB",
+    "Backup/PostgreSQL",
+    "Backup/Redis, and any other store",
+    "Backup/SQLite",
+    "Restore/Accounts",
+    "Restore/From an export",
+    "Restore/MariaDB",
+    "Restore/PostgreSQL",
+    "Restore/SQLite",
+    "SQLite to PostgreSQL in production",
+];
+
+#[test]
+fn every_block_is_run_by_a_test() {
+    assert_eq!(blocks().keys().map(String::as_str).collect::<Vec<_>>(), RUN);
+}
+
+/// A machine as the page describes it: its places are in a directory, and its `systemctl` starts and stops a portal.
+struct Machine {
+    directory: TempDir,
+    /// What the page writes, and what it is here.
+    places: Vec<(&'static str, String)>,
+    token: String,
+}
+
+const SYSTEMCTL: &str = r#"#!/bin/bash
+set -euo pipefail
+cd DIRECTORY
+set -a; . etc/portal.env; set +a
+running() { [ -e pid ] && [[ "$(ps -o stat= -p "$(cat pid)")" =~ ^[^Z] ]]; }
+case "$1" in
+start)
+    running && exit 0
+    : > log
+    memc-portal serve --listen 127.0.0.1:0 --no-observe >> log 2>&1 < /dev/null &
+    echo $! > pid
+    until grep -q "^listening on" log; do running || { cat log >&2; exit 1; }; sleep 0.05; done ;;
+stop)
+    running || exit 0
+    kill -TERM "$(cat pid)"
+    while running; do sleep 0.05; done ;;
+esac
+"#;
+
+impl Machine {
+    fn new(store: Option<&str>, mut places: Vec<(&'static str, String)>) -> Machine {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().display().to_string();
+        for name in ["etc", "data", "backup", "bin"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        places.extend([
+            ("/etc/memc", format!("{path}/etc")),
+            ("/var/lib/memc", format!("{path}/data")),
+            ("/backup", format!("{path}/backup")),
+        ]);
+        let accounts = format!("sqlite://{path}/data/memc.accounts.db");
+        let store = store.map_or_else(|| format!("sqlite://{path}/data/memc.db"), str::to_owned);
+        succeed(
+            &[
+                "user",
+                "add",
+                "ada",
+                "--admin",
+                "--password-stdin",
+                "--store",
+                &store,
+                "--accounts",
+                &accounts,
+            ],
+            "correct horse",
+        );
+        let token =
+            succeed(&["token", "create", "--user", "ada", "--store", &store, "--accounts", &accounts], "");
+        let machine = Machine { directory, places, token: token.trim().to_owned() };
+        machine.settings(&store);
+        let systemctl = machine.path().join("bin/systemctl");
+        std::fs::write(&systemctl, SYSTEMCTL.replace("DIRECTORY", &path)).unwrap();
+        std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        machine.shell("systemctl start memc-portal");
+        machine
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn settings(&self, store: &str) {
+        let accounts = format!("sqlite://{}/data/memc.accounts.db", self.path().display());
+        let settings = format!("MEMC_STORE={store}\nMEMC_ACCOUNTS={accounts}\n");
+        std::fs::write(self.path().join("etc/portal.env"), settings).unwrap();
+    }
+
+    /// Run a block of the page, in a shell that has run the first one.
+    fn run(&self, block: &str) {
+        assert!(RUN.contains(&block));
+        let blocks = blocks();
+        self.shell(&format!("{}{}", blocks[""], blocks[block]));
+    }
+
+    fn shell(&self, commands: &str) {
+        let mut commands = commands.to_owned();
+        for (written, here) in &self.places {
+            commands = commands.replace(written, here);
+        }
+        let program = Path::new(env!("CARGO_BIN_EXE_memc-portal")).parent().unwrap();
+        let path =
+            format!("{}:{}:/usr/sbin:/usr/bin:/bin", self.path().join("bin").display(), program.display());
+        let output = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", &commands])
+            .env_clear()
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{commands}\n{}{}", said(&output.stdout), said(&output.stderr));
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Value) -> Value {
+        let log = std::fs::read_to_string(self.path().join("log")).unwrap();
+        let address = log.lines().find_map(|line| line.strip_prefix("listening on http://")).unwrap();
+        let (status, body) = api(address, &self.token, method, path, "", &body).await.unwrap();
+        assert!(status < 300, "{method} {path}: {status} {body}");
+        body
+    }
+
+    async fn add_team(&self, name: &str) {
+        self.call("POST", "/teams", json!({ "name": name })).await;
+    }
+
+    async fn teams(&self) -> BTreeSet<String> {
+        let teams = self.call("GET", "/teams", Value::Null).await;
+        let items = teams["items"].as_array().unwrap();
+        items.iter().map(|team| team["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn doctor(&self) -> String {
+        let out = self.path().join("out");
+        self.shell(&format!("{}memc-portal doctor --deep > {}", blocks()[""], out.display()));
+        std::fs::read_to_string(out).unwrap()
+    }
+
+    /// What was done before the backup is there again, what was done after it is not, and a new epoch has begun.
+    async fn is_restored(&self) {
+        assert_eq!(self.teams().await, ["before".to_owned()].into());
+        let report = self.doctor();
+        assert!(report.contains("epoch 2") && report.contains("0 wrong"), "{report}");
+        self.add_team("since").await;
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let systemctl = self.path().join("bin/systemctl");
+        let _ = Command::new(systemctl).args(["stop", "memc-portal"]).status();
+    }
+}
+
+#[tokio::test]
+async fn sqlite_and_accounts_are_restored() {
+    let machine = Machine::new(None, Vec::new());
+    machine.add_team("before").await;
+    machine.run("Backup/SQLite");
+    machine.run("Backup/Accounts");
+    machine.add_team("after").await;
+    let users = || {
+        let url = format!("sqlite://{}/data/memc.db", machine.path().display());
+        succeed(&["user", "list", "--store", &url], "")
+    };
+    let url = format!("sqlite://{}/data/memc.db", machine.path().display());
+    succeed(&["user", "add", "eve", "--password-stdin", "--store", &url], "correct horse");
+    assert!(users().contains("eve"));
+    machine.run("Restore/Accounts");
+    machine.run("Restore/SQLite");
+    machine.is_restored().await;
+    assert_eq!(users(), "ada\tadmin\t\n");
+}
+
+#[tokio::test]
+async fn postgres_is_restored() {
+    let server = Postgres::start(&[]);
+    let machine = Machine::new(Some(&server.url()), Vec::new());
+    machine.add_team("before").await;
+    machine.run("Backup/PostgreSQL");
+    machine.add_team("after").await;
+    machine.run("Restore/PostgreSQL");
+    machine.is_restored().await;
+}
+
+#[tokio::test]
+async fn mariadb_is_restored() {
+    let server = MariaDb::start(&[]);
+    let here = format!("--host=127.0.0.1 --port={} --user=root", server.port());
+    let machine = Machine::new(Some(&server.url()), vec![("--host=db --user=memc", here)]);
+    machine.add_team("before").await;
+    machine.run("Backup/MariaDB");
+    machine.add_team("after").await;
+    machine.run("Restore/MariaDB");
+    machine.is_restored().await;
+}
+
+#[tokio::test]
+async fn an_export_of_redis_is_restored() {
+    let server = Redis::start(&[]);
+    let machine = Machine::new(Some(&server.url()), Vec::new());
+    machine.add_team("before").await;
+    machine.run("Backup/Redis, and any other store");
+    machine.add_team("after").await;
+    machine.shell("systemctl stop memc-portal");
+    machine.settings(&format!("{}?prefix=empty", server.url()));
+    machine.run("Restore/From an export");
+    machine.is_restored().await;
+    let accounts = std::fs::read_to_string(machine.path().join("backup/accounts.jsonl")).unwrap();
+    assert!(accounts.contains("\"ada\""));
+}
+
+#[tokio::test]
+async fn production_moves_from_sqlite_to_postgres() {
+    let server = Postgres::start(&[]);
+    let machine = Machine::new(None, vec![("postgres://memc@db/memc", server.url())]);
+    machine.add_team("before").await;
+    machine.run("SQLite to PostgreSQL in production");
+    machine.add_team("there").await;
+    assert_eq!(machine.teams().await, ["before".to_owned(), "there".to_owned()].into());
+    let report = machine.doctor();
+    assert!(report.contains("postgres://memc@") && report.contains("epoch 1"), "{report}");
+}
