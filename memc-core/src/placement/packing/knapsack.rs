@@ -25,71 +25,77 @@ pub(super) fn none_outweighs(capacity: u64, mut items: Vec<Item>, limit: u64) ->
     let steps: u128 = items.iter().map(|item| u128::from(32 - item.count.leading_zeros())).sum();
     let cells = (steps + 1) * (u128::from(capacity) + 1);
     if cells <= FEW_CELLS {
-        return Some(table(capacity as usize, &items, limit));
+        return Some(table(capacity as usize, &items)[capacity as usize] <= limit);
     }
-    // In a coarser unit, with sizes rounded down, more fits: where even that is not too heavy, nothing is.
+    // In a coarser unit, with sizes rounded down, more fits: what fits a room weighs no more than that.
     let unit = capacity / COARSE + 1;
     let coarse: Vec<Item> = items.iter().map(|item| Item { size: item.size / unit, ..*item }).collect();
-    if table((capacity / unit) as usize, &coarse, limit) {
-        return Some(true);
-    }
+    let ceilings = table((capacity / unit) as usize, &coarse);
     // Exactly by falling weight per size.
     items.sort_by(|a, b| {
         (u128::from(b.weight) * u128::from(a.size)).cmp(&(u128::from(a.weight) * u128::from(b.size)))
     });
-    let mut nodes = MOST_NODES;
-    match tree(&items, capacity, u128::from(limit), &mut nodes) {
+    let mut tree = Tree { ceilings, unit, nodes: MOST_NODES };
+    match tree.search(&items, capacity, limit) {
         Some(answer) => Some(answer),
-        None if cells <= MOST_CELLS => Some(table(capacity as usize, &items, limit)),
+        None if cells <= MOST_CELLS => Some(table(capacity as usize, &items)[capacity as usize] <= limit),
         None => None,
     }
 }
 
-/// Bellman's table of the best weight by capacity, with counts split in powers of two.
-fn table(capacity: usize, items: &[Item], limit: u64) -> bool {
+/// Bellman's table of the best weight by capacity, with counts split in powers of two; `u64::MAX` is that or more.
+fn table(capacity: usize, items: &[Item]) -> Vec<u64> {
     let mut best = vec![0u64; capacity + 1];
     for item in items {
         let (mut left, mut part) = (item.count, 1);
         while left > 0 {
             let take = part.min(left);
-            let size = item.size as usize * take as usize;
+            let size = (item.size as usize).saturating_mul(take as usize);
             if size > capacity {
                 break;
             }
-            let Some(weight) = item.weight.checked_mul(u64::from(take)).filter(|&weight| weight <= limit)
-            else {
-                return false;
-            };
+            let weight = item.weight.saturating_mul(u64::from(take));
             for at in (size..=capacity).rev() {
                 best[at] = best[at].max(best[at - size].saturating_add(weight));
-            }
-            if best[capacity] > limit {
-                return false;
             }
             left -= take;
             part *= 2;
         }
     }
-    true
+    best
 }
 
-/// Depth-first search with Dantzig's bound over what is left of the limit; `None` when out of nodes.
-fn tree(items: &[Item], room: u64, allowed: u128, nodes: &mut u32) -> Option<bool> {
-    *nodes = nodes.checked_sub(1)?;
-    for (at, item) in items.iter().enumerate() {
-        if u128::from(item.weight) * u128::from(room) / u128::from(item.size) <= allowed {
+/// Depth-first search with Dantzig's bound and that of the coarser unit.
+struct Tree {
+    /// What fits a room weighs no more than this, by room in the coarser unit.
+    ceilings: Vec<u64>,
+    unit: u64,
+    nodes: u32,
+}
+
+impl Tree {
+    /// Whether no choice of these items that fits weighs more than what is allowed; `None` when out of nodes.
+    fn search(&mut self, items: &[Item], room: u64, allowed: u64) -> Option<bool> {
+        self.nodes = self.nodes.checked_sub(1)?;
+        if self.ceilings[(room / self.unit) as usize] <= allowed {
             return Some(true);
         }
-        let most = u64::from(item.count).min(room / item.size);
-        for take in (1..=most).rev() {
-            let weight = u128::from(item.weight) * u128::from(take);
-            if weight > allowed || !tree(&items[at + 1..], room - item.size * take, allowed - weight, nodes)?
-            {
-                return Some(false);
+        for (at, item) in items.iter().enumerate() {
+            let most = u128::from(item.weight) * u128::from(room);
+            if most < (u128::from(allowed) + 1) * u128::from(item.size) {
+                return Some(true);
+            }
+            let most = u64::from(item.count).min(room / item.size);
+            for take in (1..=most).rev() {
+                let rest = item.weight.checked_mul(take).and_then(|weight| allowed.checked_sub(weight));
+                let Some(rest) = rest else { return Some(false) };
+                if !self.search(&items[at + 1..], room - item.size * take, rest)? {
+                    return Some(false);
+                }
             }
         }
+        Some(true)
     }
-    Some(true)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use super::pricing::{Offer, Pricing};
 
 /// Values below this are zero.
 pub(super) const ZERO: f64 = 1e-5;
-/// A column with a reduced cost below this improves.
-const IMPROVES: f64 = -1e-9;
+/// A column that saves more than this improves.
+const IMPROVES: f64 = 1e-9;
 /// Pivots smaller than this are not taken.
 const PIVOT: f64 = 1e-8;
 /// Entries of the inverse below this come from rounding.
@@ -25,28 +25,32 @@ const ERROR: f64 = 1e-7;
 const SMOOTHING: f64 = 0.8;
 /// Patterns asked of pricing at once.
 const PATTERNS: usize = 12;
-/// Columns that enter after one look at the pool.
-const ENTER: usize = 40;
 
 /// Every pattern found so far.
 #[derive(Default)]
 pub(super) struct Pool {
-    patterns: Vec<Pattern>,
+    /// All patterns, one after the other.
+    entries: Vec<(u32, u32)>,
+    /// Where each ends.
+    ends: Vec<usize>,
     columns: HashMap<Pattern, u32>,
 }
 
 impl Pool {
     /// The column of a pattern.
     pub(super) fn column(&mut self, pattern: Pattern) -> u32 {
-        let next = self.patterns.len() as u32;
+        let next = self.ends.len() as u32;
         *self.columns.entry(pattern).or_insert_with_key(|pattern| {
-            self.patterns.push(pattern.clone());
+            self.entries.extend_from_slice(pattern);
+            self.ends.push(self.entries.len());
             next
         })
     }
 
-    pub(super) fn get(&self, column: u32) -> &Pattern {
-        &self.patterns[column as usize]
+    pub(super) fn get(&self, column: u32) -> &[(u32, u32)] {
+        let column = column as usize;
+        let start = if column == 0 { 0 } else { self.ends[column - 1] };
+        &self.entries[start..self.ends[column]]
     }
 }
 
@@ -61,6 +65,13 @@ enum Column {
     Surplus(u32),
     /// What stands in for the next smaller kind, while that is allowed.
     Exchange(u32),
+}
+
+/// A column that might enter.
+struct Edge {
+    column: Column,
+    /// What a unit of it saves.
+    gain: f64,
 }
 
 /// How [`Master::solve`] ended.
@@ -94,6 +105,9 @@ pub(super) struct Master {
     /// Dual values of which no proper pattern has more than 1: the best bound so far. Pricing looks between these and
     /// `duals`, which alone would jump about (smoothing, Wentges 1997).
     center: Vec<f64>,
+    /// How long the edge of each column that might enter is (devex; Forrest and Goldfarb 1992): surplus and exchange of
+    /// each row, then the pool.
+    lengths: Vec<f64>,
     /// A cost that no optimum bears.
     prohibitive: f64,
     /// Whether a larger kind may stand in for a smaller one: few pivots to a good bound, no packing.
@@ -120,6 +134,7 @@ impl Master {
             values: Vec::with_capacity(m),
             duals: vec![0.0; left.len()],
             center: kinds.sizes.iter().map(|&size| size as f64 / kinds.capacity as f64).collect(),
+            lengths: Vec::new(),
             prohibitive: 2.0 + most as f64,
             exchange: false,
             left,
@@ -148,7 +163,7 @@ impl Master {
     }
 
     /// Whether a pattern holds no more than is left.
-    pub(super) fn is_proper(&self, pattern: &Pattern) -> bool {
+    pub(super) fn is_proper(&self, pattern: &[(u32, u32)]) -> bool {
         pattern.iter().all(|&(kind, count)| count <= self.left[kind as usize])
     }
 
@@ -158,7 +173,10 @@ impl Master {
     }
 
     /// The rows of the basis that use a proper pattern, each with its value.
-    pub(super) fn solution<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = (usize, &'a Pattern, f64)> {
+    pub(super) fn solution<'a>(
+        &'a self,
+        pool: &'a Pool,
+    ) -> impl Iterator<Item = (usize, &'a [(u32, u32)], f64)> {
         self.basis.iter().zip(&self.values).enumerate().filter_map(|(row, (&column, &value))| match column {
             Column::Use(column) if value > ZERO => {
                 let pattern = pool.get(column);
@@ -231,7 +249,7 @@ impl Master {
         let mut rounds = 0;
         let mut smoothing = SMOOTHING;
         loop {
-            if !self.enter_from(pool, stop) {
+            if !self.enter_from(pool, goal, stop) {
                 return End::Stopped;
             }
             if self.is_off(pool) {
@@ -261,7 +279,7 @@ impl Master {
                 most: self.left[kind as usize].min(kinds.fits(kind as usize)),
             });
             let mut found = Vec::new();
-            let best = pricing.patterns(kinds.capacity, offers, 1.0 - IMPROVES, PATTERNS, &mut found, stop);
+            let best = pricing.patterns(kinds.capacity, offers, 1.0 + IMPROVES, PATTERNS, &mut found, stop);
             let Some(best) = best else { return End::Stopped };
             // Farley's bound.
             let bound = self.dual_value(&between) / best;
@@ -285,81 +303,131 @@ impl Master {
         }
     }
 
-    /// Pivots until no column of the pool improves; `false` when stopped.
-    fn enter_from(&mut self, pool: &Pool, stop: &mut dyn FnMut() -> bool) -> bool {
-        let usable: Vec<u32> =
-            (0..pool.patterns.len() as u32).filter(|&at| self.is_proper(pool.get(at))).collect();
+    /// Pivots until no column of the pool improves, or the solution is at most `goal`; `false` when stopped.
+    fn enter_from(&mut self, pool: &Pool, goal: f64, stop: &mut dyn FnMut() -> bool) -> bool {
+        let m = self.rows.len();
+        self.lengths.clear();
+        self.lengths.resize(2 * m + pool.ends.len(), 1.0);
+        let rows = m as u32;
+        let mut edges: Vec<Edge> =
+            (0..rows).map(|row| Edge { column: Column::Surplus(row), gain: 0.0 }).collect();
+        if self.exchange {
+            edges.extend((1..rows).map(|row| Edge { column: Column::Exchange(row - 1), gain: 0.0 }));
+        }
+        edges.extend(
+            (0..pool.ends.len() as u32)
+                .filter(|&at| self.is_proper(pool.get(at)))
+                .map(|at| Edge { column: Column::Use(at), gain: 0.0 }),
+        );
+        for edge in &mut edges {
+            edge.gain = self.gain(edge.column, &self.duals, pool);
+        }
         loop {
             if stop() {
                 return false;
             }
-            let mut enter: Vec<(f64, Column)> = Vec::new();
-            for &column in &usable {
-                let reduced = self.reduced(pool.get(column));
-                if reduced < IMPROVES {
-                    enter.push((reduced, Column::Use(column)));
-                }
-            }
-            for row in 0..self.rows.len() {
-                let dual = self.duals[self.rows[row] as usize];
-                if dual < IMPROVES {
-                    enter.push((dual, Column::Surplus(row as u32)));
-                }
-                if self.exchange && row + 1 < self.rows.len() {
-                    let gain = dual - self.duals[self.rows[row + 1] as usize];
-                    if gain < IMPROVES {
-                        enter.push((gain, Column::Exchange(row as u32)));
+            let mut best: Option<(f64, usize)> = None;
+            for (at, edge) in edges.iter().enumerate() {
+                if edge.gain > IMPROVES {
+                    let steep = edge.gain * edge.gain / self.lengths[self.place(edge.column)];
+                    if best.is_none_or(|(most, _)| steep > most) {
+                        best = Some((steep, at));
                     }
                 }
             }
-            enter.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-            enter.truncate(ENTER);
-            let mut pivots = 0;
-            for (_, column) in enter {
-                pivots += u32::from(self.enter(column, pool));
-            }
-            if pivots == 0 {
+            let Some((_, at)) = best else { return true };
+            if !self.enter(at, &mut edges, pool) {
+                edges[at].gain = 0.0;
+            } else if self.objective() <= goal + ZERO {
                 return true;
             }
         }
     }
 
-    fn reduced(&self, pattern: &Pattern) -> f64 {
-        1.0 - pattern.iter().map(|&(kind, count)| self.duals[kind as usize] * f64::from(count)).sum::<f64>()
+    /// Forbids exchange, and adds the patterns to the pool that the solution comes to with it: what stands in for a
+    /// smaller kind is replaced by it (Valério de Carvalho 2005).
+    pub(super) fn end_exchange(&mut self, pool: &mut Pool) {
+        self.exchange = false;
+        let mut parts: Vec<(Pattern, f64)> =
+            self.solution(pool).map(|(_, pattern, value)| (pattern.to_vec(), value)).collect();
+        let mut exchanged = vec![0.0; self.rows.len()];
+        for (column, value) in self.basis.iter().zip(&self.values) {
+            if let Column::Exchange(row) = *column {
+                exchanged[row as usize] = *value;
+            }
+        }
+        for (row, mut rest) in exchanged.into_iter().enumerate() {
+            let mut at = 0;
+            while rest > ZERO && at < parts.len() {
+                let (larger, smaller) = (self.rows[row], self.rows[row + 1]);
+                let (pattern, value) = &mut parts[at];
+                at += 1;
+                let Some(place) = pattern.iter().position(|&(kind, _)| kind == larger) else { continue };
+                // Of each of these bins one item.
+                let times = rest.min(*value);
+                rest -= times;
+                let mut replaced = pattern.clone();
+                replaced[place].1 -= 1;
+                match replaced.get_mut(place + 1) {
+                    Some(next) if next.0 == smaller => next.1 += 1,
+                    _ => replaced.insert(place + 1, (smaller, 1)),
+                }
+                if replaced[place].1 == 0 {
+                    replaced.remove(place);
+                }
+                if *value - times > ZERO {
+                    *value -= times;
+                    parts.push((replaced, times));
+                } else {
+                    // It may hold more of the larger kind.
+                    *pattern = replaced;
+                    at -= 1;
+                }
+            }
+        }
+        for (pattern, _) in parts {
+            pool.column(pattern);
+        }
+    }
+
+    /// Where the length of a column's edge is.
+    fn place(&self, column: Column) -> usize {
+        match column {
+            Column::Surplus(row) => row as usize,
+            Column::Exchange(row) => self.rows.len() + row as usize,
+            Column::Use(at) | Column::Undo(at) => 2 * self.rows.len() + at as usize,
+        }
+    }
+
+    /// What a column's entries are worth by these values of the kinds, less its cost.
+    fn gain(&self, column: Column, values: &[f64], pool: &Pool) -> f64 {
+        self.worth(column, values, pool) - if matches!(column, Column::Use(_)) { 1.0 } else { 0.0 }
+    }
+
+    fn worth(&self, column: Column, values: &[f64], pool: &Pool) -> f64 {
+        let of_row = |row: u32| values[self.rows[row as usize] as usize];
+        match column {
+            Column::Use(at) | Column::Undo(at) => {
+                pool.get(at).iter().map(|&(kind, count)| values[kind as usize] * f64::from(count)).sum()
+            }
+            Column::Surplus(row) => -of_row(row),
+            Column::Exchange(row) => of_row(row + 1) - of_row(row),
+        }
     }
 
     /// Brings a column into the basis if it still improves.
-    fn enter(&mut self, column: Column, pool: &Pool) -> bool {
+    fn enter(&mut self, entering: usize, edges: &mut [Edge], pool: &Pool) -> bool {
         let m = self.rows.len();
-        let mut alpha = vec![0.0; m];
-        let reduced = match column {
-            Column::Use(at) => {
-                let pattern = pool.get(at);
-                for &(kind, count) in pattern {
-                    let from = self.row_of[kind as usize] as usize * m;
-                    for (to, from) in alpha.iter_mut().zip(&self.inverse[from..from + m]) {
-                        *to += f64::from(count) * from;
-                    }
-                }
-                self.reduced(pattern)
-            }
-            Column::Surplus(row) | Column::Exchange(row) | Column::Undo(row) => {
-                let row = row as usize;
-                for (to, from) in alpha.iter_mut().zip(&self.inverse[row * m..(row + 1) * m]) {
-                    *to = -from;
-                }
-                let mut reduced = self.duals[self.rows[row] as usize];
-                if matches!(column, Column::Exchange(_)) {
-                    for (to, from) in alpha.iter_mut().zip(&self.inverse[(row + 1) * m..(row + 2) * m]) {
-                        *to += from;
-                    }
-                    reduced -= self.duals[self.rows[row + 1] as usize];
-                }
-                reduced
-            }
-        };
-        if reduced >= IMPROVES {
+        let column = edges[entering].column;
+        let gain = self.gain(column, &self.duals, pool);
+        if gain <= IMPROVES {
             return false;
+        }
+        let mut alpha = vec![0.0; m];
+        for (row, entry) in self.entries(column, pool) {
+            for (to, from) in alpha.iter_mut().zip(&self.inverse[row * m..(row + 1) * m]) {
+                *to += entry * from;
+            }
         }
         let mut leave: Option<(f64, usize)> = None;
         for row in 0..m {
@@ -380,6 +448,8 @@ impl Master {
         self.values[leave] = step;
         let pivot = alpha[leave];
         alpha[leave] = 0.0;
+        // The row that leaves, over the pivot, by kind.
+        let mut factors = vec![0.0; self.duals.len()];
         for at in 0..m {
             let inverse = &mut self.inverse[at * m..(at + 1) * m];
             let factor = inverse[leave] / pivot;
@@ -391,18 +461,30 @@ impl Master {
                 *to -= factor * alpha;
             }
             inverse[leave] = factor;
-            self.duals[self.rows[at] as usize] += reduced * factor;
+            factors[self.rows[at] as usize] = factor;
+            self.duals[self.rows[at] as usize] -= gain * factor;
         }
-        self.basis[leave] = column;
+        let left = std::mem::replace(&mut self.basis[leave], column);
         self.costs[leave] = if matches!(column, Column::Use(_)) { 1.0 } else { 0.0 };
+        let length = self.lengths[self.place(column)];
+        for edge in edges {
+            let factor = self.worth(edge.column, &factors, pool);
+            if factor != 0.0 {
+                edge.gain -= gain * factor;
+                let place = self.place(edge.column);
+                self.lengths[place] = self.lengths[place].max(factor * factor * length);
+            }
+        }
+        let place = self.place(left);
+        self.lengths[place] = (length / (pivot * pivot)).max(1.0);
         true
     }
 
     /// Entries of a row of the basis: (row, entry) of the column that stands there.
     fn entries<'a>(&'a self, column: Column, pool: &'a Pool) -> impl Iterator<Item = (usize, f64)> + 'a {
         let (pattern, sign) = match column {
-            Column::Use(at) => (pool.get(at).as_slice(), 1.0),
-            Column::Undo(at) => (pool.get(at).as_slice(), -1.0),
+            Column::Use(at) => (pool.get(at), 1.0),
+            Column::Undo(at) => (pool.get(at), -1.0),
             _ => (&[][..], 0.0),
         };
         let (from, to) = match column {

@@ -62,8 +62,9 @@ impl Pricing {
         }
     }
 
-    /// No pattern is worth more than this: the table for a coarser unit, in which items count as rounded down.
-    pub(super) fn ceiling(&mut self, capacity: u64) -> f64 {
+    /// Fills the table so that no pattern in a room is worth more than what stands at the room in a coarser unit: items
+    /// count as rounded down. Returns the unit.
+    fn ceilings(&mut self, capacity: u64) -> u64 {
         let unit = capacity / COARSE + 1;
         let columns = (capacity / unit) as usize + 1;
         self.table.clear();
@@ -87,7 +88,10 @@ impl Pricing {
                 part *= 2;
             }
         }
-        free + self.table[columns - 1]
+        for ceiling in &mut self.table {
+            *ceiling += free;
+        }
+        unit
     }
 
     /// A table of the best value by kinds and capacity, and patterns read back from it.
@@ -122,7 +126,7 @@ impl Pricing {
         best
     }
 
-    /// Depth-first search with Dantzig's bound; the last of the ever better patterns are what is found.
+    /// Depth-first search with Dantzig's bound and that of a table in a coarser unit; the last of the ever better patterns are what is found.
     fn by_tree(
         &mut self,
         capacity: u64,
@@ -132,16 +136,13 @@ impl Pricing {
         stop: &mut dyn FnMut() -> bool,
     ) -> Option<f64> {
         self.offers.sort_by(|a, b| (b.value / b.size as f64).total_cmp(&(a.value / a.size as f64)));
-        let mut singles: Vec<(u64, f64)> =
-            self.offers.iter().map(|offer| (offer.size, offer.value)).collect();
-        singles.sort_by_key(|single| single.0);
-        for at in 1..singles.len() {
-            singles[at].1 = singles[at].1.max(singles[at - 1].1);
-        }
-        let smallest = singles.first().map_or(u64::MAX, |single| single.0);
+        let smallest = self.offers.iter().map(|offer| offer.size).min().unwrap_or(u64::MAX);
+        let unit = self.ceilings(capacity);
+        let ceiling = self.table[(capacity / unit) as usize];
         let mut tree = Tree {
             offers: &self.offers,
-            singles,
+            ceilings: &self.table,
+            unit,
             smallest,
             best: above,
             nodes: 0,
@@ -156,7 +157,7 @@ impl Pricing {
         }
         let skip = patterns.len().saturating_sub(want);
         found.extend(patterns.into_iter().skip(skip));
-        Some(if done { best } else { self.ceiling(capacity).max(best) })
+        Some(if done { best } else { ceiling.max(best) })
     }
 }
 
@@ -222,8 +223,9 @@ impl Read<'_> {
 struct Tree<'a> {
     /// By falling value per size.
     offers: &'a [Offer],
-    /// The best value of one item, by size.
-    singles: Vec<(u64, f64)>,
+    /// What no pattern is worth more than, by room in this unit.
+    ceilings: &'a [f64],
+    unit: u64,
     smallest: u64,
     best: f64,
     nodes: u32,
@@ -246,11 +248,8 @@ impl Tree<'_> {
         if room < self.smallest {
             return Some(());
         }
-        if room < self.smallest.saturating_mul(2) {
-            let last = self.singles.partition_point(|single| single.0 <= room);
-            if value + self.singles[last - 1].1 <= self.best + EQUAL {
-                return Some(());
-            }
+        if value + self.ceilings[(room / self.unit) as usize] <= self.best + EQUAL {
+            return Some(());
         }
         for at in from..self.offers.len() {
             let offer = self.offers[at];
@@ -297,7 +296,8 @@ mod tests {
             pricing.offers = offers.clone();
             let tree = pricing.by_tree(capacity, 0.0, 5, &mut by_tree, &mut || false).unwrap();
             prop_assert!((table - tree).abs() < 1e-6, "{} {}", table, tree);
-            prop_assert!(pricing.ceiling(capacity) >= table - 1e-6);
+            let unit = pricing.ceilings(capacity);
+            prop_assert!(pricing.table[(capacity / unit) as usize] >= table - 1e-6);
             for found in [&by_table, &by_tree] {
                 prop_assert!(table < 1e-6 || found.iter().any(|pattern| worth(pattern) > table - 1e-6));
                 for pattern in found {

@@ -112,8 +112,11 @@ impl Search<'_> {
             self.pool.column(bin);
         }
         let mut master = self.master(self.kinds.counts.clone());
+        master.exchange = true;
         for exchange in [true, false] {
-            master.exchange = exchange;
+            if !exchange {
+                master.end_exchange(&mut self.pool);
+            }
             while !self.found.is_optimal() && self.solve(&mut master, self.found.bound) == End::Above {
                 match self.weigh(master.center()) {
                     Some((bound, dual)) if bound > self.found.bound => {
@@ -238,7 +241,7 @@ impl Search<'_> {
 
     /// Fixes as many bins of a row's pattern as there are items for.
     fn fix(&mut self, master: &mut Master, row: usize, times: u32, bins: &mut Bins) {
-        let Some(pattern) = master.solution(&self.pool).find(|at| at.0 == row).map(|at| at.1.clone()) else {
+        let Some(pattern) = master.solution(&self.pool).find(|at| at.0 == row).map(|at| at.1.to_vec()) else {
             return;
         };
         let most = pattern.iter().map(|&(kind, count)| master.left[kind as usize] / count).min().unwrap_or(0);
