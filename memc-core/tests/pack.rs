@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use memc_core::placement::packing::{
-    Argument, Dual, Flaw, Packing, Problem, first_fit_decreasing, pack, verify,
+    Argument, Dual, Flaw, Packing, Problem, Stream, first_fit_decreasing, pack, verify,
 };
 use proptest::prelude::*;
 
@@ -205,9 +205,67 @@ fn no_tampered_answer_passes() {
     assert!(matches!(weights(&|dual| dual.by_size.clear()), Flaw::Bound { proved: 0, .. }));
 }
 
+/// Hosts above the sum bound in per cent, of best fit and of the stream, the mean over problems.
+fn excess(problems: &[Problem]) -> (f64, f64) {
+    let above = |mut stream: Stream, problem: &Problem| {
+        for &size in problem.sizes() {
+            stream.place(size).unwrap();
+        }
+        let bound = problem.sizes().iter().sum::<u64>().div_ceil(problem.capacity());
+        100.0 * (stream.hosts() as f64 / bound as f64 - 1.0) / problems.len() as f64
+    };
+    (
+        problems.iter().map(|problem| above(Stream::best_fit(problem.capacity()), problem)).sum(),
+        problems.iter().map(|problem| above(Stream::new(problem.capacity()), problem)).sum(),
+    )
+}
+
+#[test]
+fn a_stream_learns_when_to_open_a_host() {
+    let mut next = numbers(11);
+    let uniform: Vec<Problem> = (0..4).map(|_| problem(150, 500, || next(20, 100))).collect();
+    let (best_fit, learned) = excess(&uniform);
+    assert!(learned <= best_fit - 0.4, "uniform: {best_fit} {learned}");
+
+    let weibull = [problem(100, 1200, || {
+        let unit = next(1, 1 << 31) as f64 / f64::from(1u32 << 31);
+        (45.0 * (-unit.ln()).cbrt()).round().clamp(1.0, 100.0) as u64
+    })];
+    let (best_fit, learned) = excess(&weibull);
+    assert!(learned <= best_fit - 1.5, "Weibull: {best_fit} {learned}");
+}
+
+#[test]
+fn a_stream_of_our_shapes_is_packed_as_by_best_fit() {
+    let mut next = numbers(12);
+    for n in [100, 1000] {
+        for gib in [16, 64] {
+            // The menu with Zipf weights 1, 1/2, ... 1/9, of 2520 parts of one; and lognormal sizes.
+            let menu = problem(gib * 1024, n, || {
+                let mut at = next(1, (1..=9).map(|rank| 2520 / rank).sum());
+                let mut rank = 1;
+                while at > 2520 / rank {
+                    at -= 2520 / rank;
+                    rank += 1;
+                }
+                64 << (rank - 1)
+            });
+            let lognormal = problem(gib * 1024, n, || {
+                let mut unit = || next(1, 1 << 31) as f64 / f64::from(1u32 << 31);
+                let normal = (-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
+                (1024.0 * normal.exp()).round().clamp(1.0, 16_384.0) as u64
+            });
+            for shape in [menu, lognormal] {
+                let (best_fit, learned) = excess(&[shape]);
+                assert!(learned <= best_fit + 0.2, "{n} of {gib} GiB: {best_fit} {learned}");
+            }
+        }
+    }
+}
+
 #[test]
 fn files_are_read_as_they_come() {
-    let one = instances::parse("a 10 3 2 0\n5 4 9\n").unwrap();
+    let one = instances::parse(b"a 10 3 2 0\n5 4 9\n").unwrap();
     assert_eq!(
         (one[0].name.as_str(), one[0].problem.capacity(), one[0].problem.sizes()),
         ("a", 10, &[5, 4, 9][..])
@@ -218,14 +276,14 @@ fn files_are_read_as_they_come() {
         "a 10 3 2 0\n5 4 9\n\n \n",
         " a\t10 3  2 0 \n 5 4 9 ",
     ] {
-        assert_eq!(instances::parse(same).unwrap(), one, "{same:?}");
+        assert_eq!(instances::parse(same.as_bytes()).unwrap(), one, "{same:?}");
     }
-    assert_eq!(instances::parse("").unwrap(), []);
-    assert_eq!(instances::parse("a 10 1 1 0\n5\nb 20 2 1 0\n7 8\n").unwrap().len(), 2);
+    assert_eq!(instances::parse(b"").unwrap(), []);
+    assert_eq!(instances::parse(b"a 10 1 1 0\n5\nb 20 2 1 0\n7 8\n").unwrap().len(), 2);
     for none in
         ["a 10 0 0 0\n\nb 10 1 1 0\n1\n", "b 10 1 1 0\n1\na 10 0 0 0", "b 10 1 1 0\n1\na 10 0 0 0\n\n"]
     {
-        assert_eq!(instances::parse(none).unwrap().len(), 2, "{none:?}");
+        assert_eq!(instances::parse(none.as_bytes()).unwrap().len(), 2, "{none:?}");
     }
 }
 
@@ -248,6 +306,7 @@ fn what_is_wrong_with_a_file_has_a_line() {
         ("a 10 1 1 0\n5\n\nb 10 1 1 0\n5\n", 3),
         ("a 10 1 1 0\n5\nb 10 2 1 0\n5\n", 4),
     ] {
-        assert_eq!(instances::parse(text).unwrap_err().0, line, "{text:?}");
+        assert_eq!(instances::parse(text.as_bytes()).unwrap_err().0, line, "{text:?}");
     }
+    assert_eq!(instances::parse(b"a 10 1 1 0\n5\nb 10 2 1 0\n5 \xff\n").unwrap_err().0, 4);
 }

@@ -12,7 +12,11 @@ pub(crate) struct Instance {
 }
 
 /// The instances of a file, or the line (from 1) of what is wrong, and the reason.
-pub(crate) fn parse(text: &str) -> Result<Vec<Instance>, (usize, String)> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Instance>, (usize, String)> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let before = &text[..error.valid_up_to()];
+        (1 + before.iter().filter(|&&byte| byte == b'\n').count(), "this is not UTF-8".to_owned())
+    })?;
     let mut lines: Vec<&str> = text.lines().collect();
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
         lines.pop();

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     };
     let mut all = Vec::new();
     for file in &arguments.files {
-        let text = match std::fs::read_to_string(file) {
+        let text = match std::fs::read(file) {
             Ok(text) => text,
             Err(error) => return refuse(&format!("{file}:1: cannot be read: {error}")),
         };
@@ -106,7 +106,9 @@ fn run(all: &[instances::Instance], limit: Duration, mut assign: Option<BufWrite
     let mut out = io::stdout().lock();
     let (mut hosts, mut bound, mut proved, mut took) = (0, 0, 0, Duration::ZERO);
     for instance in all {
-        let start = Instant::now();
+        // What is found when the search stops is still to be handed out, item by item.
+        let last = Duration::from_nanos(100 * instance.problem.sizes().len() as u64) + limit / 100;
+        let (start, limit) = (Instant::now(), limit.saturating_sub(last));
         let packing = pack(&instance.problem, &mut || start.elapsed() >= limit);
         let time = start.elapsed();
         verify(&instance.problem, &packing)

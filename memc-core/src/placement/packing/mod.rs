@@ -9,6 +9,14 @@
 //! column generation (Gilmore and Gomory) with diving and limited backtracking. Ways to a bound: the sum of sizes, L2
 //! (Martello and Toth), and the dual weights of the column generation.
 //!
+//! The linear program behind column generation is solved by the primal simplex method with devex pricing (Forrest and
+//! Goldfarb) on an explicit inverse, with smoothed dual values (Wentges), with larger items in the place of smaller ones
+//! until the bound is near (Valério de Carvalho), and ends early by Farley's bound. Where its value, rounded up, is a
+//! bin below the optimum (about one in a thousand random instances of the hardest kind), the answer stays open: that
+//! would take a proof by cases.
+//!
+//! Where items come one by one and stay, [`Stream`] decides for each at once.
+//!
 //! ```
 //! use memc_core::placement::packing::{Problem, pack, verify};
 //!
@@ -28,10 +36,12 @@ mod knapsack;
 mod master;
 mod pricing;
 mod search;
+mod stream;
 mod verify;
 
 use kinds::Kinds;
 
+pub use stream::Stream;
 pub use verify::{Flaw, verify};
 
 /// Items and the capacity of every bin, in one unit (MiB for instances and hosts).
