@@ -17,6 +17,7 @@ LB is the sum bound; UB is 0, or the optimum where it is known by construction.
   schwerin       capacity 1000; 100 or 120 items of 150..=200; 100 each
   waescher       capacity 10000; 57 to 239 items, mostly below a third of it; 17 instances
   hard           capacity 1000; 160, 180, 200 items of 1..=800; 100 each
+  hardest        the 28 of 6000 of these that took the search longest, 5 of them never proved
   weibull        Weibull(45, 3) to the nearest, at most 100; capacity 100; 5000, 10000, 100000 items; 5 each
   ours-menu      a menu of 64, 128, ... 16384 MiB with Zipf weights; hosts of 64, 128, 192 GiB; 1k to 1M items
   ours-lognormal lognormal MiB, median 1024, sigma 1; hosts of 64, 128, 192 GiB; 1k to 1M items";
@@ -45,6 +46,12 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Seeds of what neither first-fit decreasing nor filling host after host solves, chosen once and kept.
+const HARDEST: [u64; 28] = [
+    165, 314, 353, 398, 469, 1265, 1280, 1307, 1349, 1441, 1453, 2107, 2191, 2719, 3238, 3292, 3914, 4433,
+    4457, 4793, 4825, 5121, 5129, 5141, 5210, 5442, 5629, 5655,
+];
 
 /// Steele's SplitMix64.
 struct Random(u64);
@@ -166,6 +173,14 @@ fn print(kind: &str, out: &mut impl Write) -> io::Result<bool> {
                     let sizes: Vec<u64> = (0..n).map(|_| random.within(1, 800)).collect();
                     instance(format!("hard{n}_{index:02}"), 1000, &sizes, 0)?;
                 }
+            }
+        }
+        "hardest" => {
+            for seed in HARDEST {
+                let mut random = Random(seed);
+                let n = 160 + 20 * (seed % 3);
+                let sizes: Vec<u64> = (0..n).map(|_| random.within(1, 800)).collect();
+                instance(format!("hardest{n}_{seed:04}"), 1000, &sizes, 0)?;
             }
         }
         "weibull" => {
