@@ -12,7 +12,7 @@ use memc_core::store::{Load, MOST_MISSED, StoreError, TurnError};
 
 use crate::session::{Failure, Session};
 use crate::statement::{HEAD, Kind, PAGE, Statements, Step};
-use crate::table::{COMMIT, COMMIT_READ, FLEET, TABLES, Table, key, row};
+use crate::table::{COMMIT, COMMIT_READ, TABLES, Table, key, row};
 use crate::value::{Fields, Type, Unreadable, Value};
 
 /// The ledger's end.
@@ -217,6 +217,11 @@ fn continued(mut head: Head, commits: &[Commit]) -> Result<Option<Head>, Failure
 
 async fn append_at_once(session: &mut impl Session, end: &End, commits: &[Commit]) -> Result<(), Failure> {
     let Net { mut tables } = Net::of(commits.iter().flat_map(|commit| &commit.changes))?;
+    // Most turns change of the fleet no more than its last number, which its row does not have.
+    let fleet = &mut tables[0];
+    if fleet.removed.is_empty() && fleet.passed.is_empty() {
+        fleet.put.retain(|row| end.fleet.as_ref() != Some(row));
+    }
     let mut steps = Vec::new();
     // What refers to others goes first and comes last.
     for (table, rows) in TABLES.iter().zip(&mut tables).rev() {
@@ -225,17 +230,13 @@ async fn append_at_once(session: &mut impl Session, end: &End, commits: &[Commit
         steps.push(Step { exact: false, ..passed });
     }
     steps.push(commit_step(commit_rows(end.last_id, commits)));
-    for (table, Rows { mut put, .. }) in TABLES.iter().zip(tables) {
-        // Most turns change of the fleet no more than its last number.
-        put.retain(|row| end.fleet.as_ref() != Some(row) || table.name != FLEET);
+    for (table, Rows { put, .. }) in TABLES.iter().zip(tables) {
         // A number past the last one is new. Where that is not so, the database says it, and order helps.
-        let (new, there) = put.into_iter().partition(|row| {
-            let known = Value::integer(end.last_id);
-            table.is_numbered()
-                && end.last_id > 0
-                && matches!((&row[0], known),
-                (Value::Integer(id), Value::Integer(last)) if *id > last)
-        });
+        let is_new = |row: &Vec<Value>| {
+            let past = matches!(row.first(), Some(Value::Integer(id)) if id.unsigned_abs() > end.last_id);
+            table.is_numbered() && end.last_id > 0 && past
+        };
+        let (new, there) = put.into_iter().partition(is_new);
         steps.push(step(table, Kind::Insert, new));
         steps.push(step(table, Kind::Put, there));
     }

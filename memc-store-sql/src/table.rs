@@ -24,12 +24,10 @@ pub(crate) struct Table {
 
 use Type::{Bytes, Integer, Json, Text};
 
-pub(crate) const FLEET: &str = "fleet";
-
 /// Every table of records, in the order in which records are loaded: what is referred to comes first.
 pub(crate) const TABLES: [Table; 10] = [
     Table {
-        name: FLEET,
+        name: "fleet",
         key: 1,
         // What is given out in every turn, the last number, is in `commits`: no row is updated for it.
         columns: &[("only_row", Integer), ("id", Text), ("epoch", Integer)],

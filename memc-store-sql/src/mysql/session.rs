@@ -8,7 +8,7 @@ use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Either, MySql, MySqlConnection, Row, raw_sql};
 
-use super::text::{self, is_update};
+use super::text::{self, MOST_BYTES, is_update};
 use crate::session::{Failure, Session};
 use crate::statement::{Kind, Step};
 use crate::value::{Type, Value};
@@ -18,9 +18,12 @@ impl Session for MySqlConnection {
         let mut counts = vec![0; steps.len()];
         let (mut statements, mut of) = (String::new(), Vec::new());
         for (number, step) in steps.iter().enumerate() {
-            for rows in step.rows.chunks(if is_update(step) { 1 } else { MOST_ROWS }) {
+            let mut left = &step.rows[..];
+            while !left.is_empty() {
+                let (rows, others) = left.split_at(if is_update(step) { 1 } else { text::few(left) });
                 text::write(&mut statements, step, rows);
                 of.push((number, rows.len()));
+                left = others;
                 if statements.len() > MOST_BYTES {
                     run(self, &mem::take(&mut statements), steps, &mem::take(&mut of), &mut counts).await?;
                 }
@@ -44,11 +47,6 @@ impl Session for MySqlConnection {
         rows.iter().map(|row| read(row, types).map_err(failure)).collect()
     }
 }
-
-/// Rows that one statement names at most.
-const MOST_ROWS: usize = 256;
-/// A message that is longer is sent before it becomes longer still; servers take 16 MiB unless they were told otherwise.
-const MOST_BYTES: usize = 1 << 20;
 
 /// Run statements, each of which is of so many rows of one of the steps, in one round trip.
 async fn run(

@@ -11,6 +11,25 @@ pub(super) fn is_update(step: &Step) -> bool {
     step.kind == Kind::Put && step.columns[0].0 == "id"
 }
 
+/// A message that is longer is sent before it becomes longer still; servers take 16 MiB unless they were told otherwise.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+const MOST_ROWS: usize = 256;
+
+/// How many of the rows, at least one, one statement takes.
+pub(super) fn few(rows: &[Vec<Value>]) -> usize {
+    let digits = |value: &Value| match value {
+        Value::Text(text) => 2 * text.len(),
+        Value::Bytes(bytes) => 2 * bytes.len(),
+        Value::Null | Value::Integer(_) => 0,
+    };
+    let mut length = 0;
+    let fit = rows.iter().take(MOST_ROWS).take_while(|row| {
+        length += row.iter().map(digits).sum::<usize>();
+        length <= MOST_BYTES
+    });
+    fit.count().max(1)
+}
+
 /// Write the statement for some rows of a step; for one row if it is an update.
 pub(super) fn write(out: &mut String, step: &Step, rows: &[Vec<Value>]) {
     let (table, columns) = (step.table, names(step.columns));
@@ -86,6 +105,14 @@ fn hexadecimal(out: &mut String, bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::table::TABLES;
+
+    #[test]
+    fn long_rows_are_sent_apart() {
+        let row = |length: usize| vec![Value::Integer(1), Value::Text("x".repeat(length))];
+        assert_eq!(few(&vec![row(10); 1000]), MOST_ROWS);
+        assert_eq!(few(&vec![row(MOST_BYTES / 8); 10]), 4);
+        assert_eq!(few(&[row(MOST_BYTES), row(1)]), 1);
+    }
 
     #[test]
     fn no_value_leaves_its_literal() {
