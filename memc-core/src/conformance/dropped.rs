@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::Fixture;
 use super::process::{Follow, all_commits, append_at_the_end, assert_sound};
 use crate::ledger::Head;
-use crate::model::Revision;
 
 /// How many turns are dropped.
 const DROPPED: u32 = 2000;
@@ -24,6 +23,7 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
     let (store, other) = (fixture.open().await, fixture.open().await);
     let (mut at, mut dropped, mut polls, mut most, mut round) = (Head::EMPTY, 0, 1, 1, 0);
     while dropped < DROPPED && (round < TRIED || dropped * 8 > round) {
+        let start = at.revision;
         let mut follow = Follow { at, details: &["dropped", "dropped"] };
         let turn = store.turn(at, &mut follow);
         let ended = if round % 2 == 0 {
@@ -45,13 +45,11 @@ pub async fn dropped_turns_are_all_or_nothing(fixture: &dyn Fixture) {
         let user = if round % 3 == 0 { &other } else { &store };
         at = append_at_the_end(&**user, at, &["kept"]).await;
         let fresh = if round % 100 == 0 { fixture.open().await } else { other.clone() };
-        let before = Revision::new(at.revision.get() - 1);
-        let there = fresh.commits(before, 1).await.expect("commits");
-        assert_eq!(
-            there.first().map(|commit| commit.head()),
-            Some(at),
-            "round {round}: acknowledged, but not there"
-        );
+        let there = fresh.commits(start, 10).await.expect("commits");
+        let last = there.last().map(|commit| commit.head());
+        assert_eq!(last, Some(at), "round {round}: acknowledged, but not there");
+        let of_dropped = there.iter().filter(|commit| commit.action.detail == "dropped").count();
+        assert!(of_dropped.is_multiple_of(2), "round {round}: half a batch was appended");
         round += 1;
     }
     eprintln!("{dropped} of {round} turns were dropped, after up to {most} polls");

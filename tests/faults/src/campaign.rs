@@ -108,6 +108,8 @@ pub(crate) struct Campaign<'a> {
     pub(crate) ahead: i64,
     /// Writes that power cuts took back.
     pub(crate) undone: u64,
+    /// The highest epoch that there was.
+    pub(crate) epoch: u32,
     /// How often the ledger was set back to a backup.
     pub(crate) rewound: u64,
     pub(crate) directory: tempfile::TempDir,
@@ -159,6 +161,7 @@ impl<'a> Campaign<'a> {
             earliest,
             ahead: 0,
             undone: 0,
+            epoch: 1,
             rewound: 0,
             directory,
         };

@@ -210,7 +210,12 @@ impl Campaign<'_> {
         if self.server.is_some() {
             all.for_each(|worker| self.signal("CONT", worker));
         }
-        let epoch = self.runtime.block_on(world::start_epoch(&self.direct));
+        // A backup that was put back before leads to the same epoch once more: one that no worker has seen is needed.
+        let mut epoch = 0;
+        while epoch <= self.epoch {
+            epoch = self.runtime.block_on(world::start_epoch(&self.direct));
+        }
+        self.epoch = epoch;
         self.rewound += 1;
         self.backed_up = Some(to);
         self.wait_for_epoch(epoch)
