@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::slice;
+use std::mem;
 use std::time::Duration;
 
 use memc_core::ledger::{Action, Change, Commit, Head};
@@ -11,29 +11,54 @@ use memc_core::model::{CommitId, Key, Record, Revision, Timestamp};
 use memc_core::store::{Load, MOST_MISSED, StoreError, TurnError};
 
 use crate::session::{Failure, Session};
-use crate::statement::{HEAD, PAGE, Statements};
-use crate::table::{COMMIT, TABLES, key, row};
+use crate::statement::{HEAD, Kind, PAGE, Statements, Step};
+use crate::table::{COMMIT, COMMIT_READ, FLEET, TABLES, Table, key, row};
 use crate::value::{Fields, Type, Unreadable, Value};
+
+/// How often the tables alone have changed so that an older program must not write to them: the format in table `ledger`
+/// is ahead of the core's by so many.
+const FORMATS_OF_TABLES: u32 = 1;
 
 /// The ledger's end.
 pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result<Head, Failure> {
-    Ok(head_and_clock(session, sql).await?.0)
+    Ok(end(session, sql).await?.head)
 }
 
-/// The ledger's end, and the database's time.
-async fn head_and_clock(session: &mut impl Session, sql: &Statements) -> Result<(Head, Timestamp), Failure> {
+/// The ledger's end, and what goes with it.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) head: Head,
+    /// The database's time.
+    clock: Timestamp,
+    /// The last number that was given out, of hosts, instances and so on; 0 where there is no fleet yet.
+    last_id: u64,
+    /// The fleet's row.
+    fleet: Option<Vec<Value>>,
+}
+
+pub(crate) async fn end(session: &mut impl Session, sql: &Statements) -> Result<End, Failure> {
     let rows = session.rows(&sql.head, Vec::new(), &HEAD).await?;
-    let Some(row) = rows.into_iter().next() else {
-        return Err(Unreadable("table ledger is empty".into()).into());
-    };
-    let mut fields = Fields::new(row);
-    let format = fields.narrow()?;
+    Ok(read_end(rows.into_iter().next())?)
+}
+
+/// What [`Statements::head`] has answered.
+pub(crate) fn read_end(row: Option<Vec<Value>>) -> Result<End, Unreadable> {
+    let mut fields = Fields::new(row.ok_or_else(|| Unreadable("table ledger is empty".into()))?);
+    // The tables' own changes count as well.
+    let format = fields.narrow::<u32>()?.saturating_sub(FORMATS_OF_TABLES);
     let clock = Timestamp::from_millis(fields.number()?);
+    let mut end = End { head: Head { format, ..Head::EMPTY }, clock, last_id: 0, fleet: None };
     let Some(revision) = fields.optional_number()? else {
-        return Ok((Head { format, ..Head::EMPTY }, clock));
+        return Ok(end);
     };
     let (revision, id) = (Revision::new(revision), CommitId::from_bytes(fields.bytes()?));
-    Ok((Head { revision, id, at: Timestamp::from_millis(fields.number()?), format }, clock))
+    end.head = Head { revision, id, at: Timestamp::from_millis(fields.number()?), format };
+    end.last_id = fields.number()?;
+    end.fleet = match (fields.optional_text()?, fields.optional_number()?) {
+        (Some(id), Some(epoch)) => Some(vec![Value::Integer(1), Value::Text(id), Value::integer(epoch)]),
+        _ => None,
+    };
+    Ok(end)
 }
 
 /// The commits after a revision, oldest first.
@@ -44,7 +69,7 @@ pub(crate) async fn commits(
     limit: usize,
 ) -> Result<Vec<Commit>, Failure> {
     let values = vec![Value::integer(after.get()), Value::integer(limit)];
-    read_commits(session.rows(&sql.commits, values, &COMMIT.map(|(_, kind)| kind)).await?)
+    read_commits(session.rows(&sql.commits, values, &commit_types()).await?)
 }
 
 /// The commits before a revision, newest first.
@@ -63,7 +88,7 @@ pub(crate) async fn history(
             &sql.history_of_target
         }
     };
-    read_commits(session.rows(sql, values, &COMMIT.map(|(_, kind)| kind)).await?)
+    read_commits(session.rows(sql, values, &commit_types()).await?)
 }
 
 /// Hand over every record, page by page, each of which comes in time. The session is a transaction that sees one
@@ -74,7 +99,7 @@ pub(crate) async fn load(
     patience: Duration,
     into: &mut dyn Load,
 ) -> Result<Head, StoreError> {
-    let head = in_time(patience, head(session, sql)).await?;
+    let end = in_time(patience, end(session, sql)).await?;
     for (table, statements) in TABLES.iter().zip(&sql.tables) {
         let types: Vec<Type> = table.columns.iter().map(|(_, kind)| *kind).collect();
         let mut page = in_time(patience, session.rows(&statements.first_page, Vec::new(), &types)).await?;
@@ -83,8 +108,12 @@ pub(crate) async fn load(
             let (count, mut records) = (page.len(), Vec::with_capacity(page.len()));
             for row in page {
                 let record = (table.read)(&mut Fields::new(row));
-                records
-                    .push(record.map_err(|error| StoreError::corrupt("load", in_table(table.name, &error)))?);
+                let mut record =
+                    record.map_err(|error| StoreError::corrupt("load", in_table(table.name, &error)))?;
+                if let Record::Fleet(fleet) = &mut record {
+                    fleet.last_id = end.last_id;
+                }
+                records.push(record);
             }
             if !records.is_empty() {
                 into.take(records).map_err(|why| StoreError::corrupt("load", why))?;
@@ -96,7 +125,7 @@ pub(crate) async fn load(
             page = in_time(patience, next).await?;
         }
     }
-    Ok(head)
+    Ok(end.head)
 }
 
 async fn in_time<T>(
@@ -115,7 +144,7 @@ fn in_table(name: &str, error: &Unreadable) -> String {
 
 /// What a turn begins with.
 pub(crate) struct Beginning {
-    pub(crate) head: Head,
+    pub(crate) end: End,
     pub(crate) missed: Vec<Commit>,
     /// The database's time, and not before the last commit's.
     pub(crate) now: Timestamp,
@@ -125,11 +154,12 @@ pub(crate) struct Beginning {
 pub(crate) async fn missed(
     session: &mut impl Session,
     sql: &Statements,
+    end: End,
     at: Head,
     format: u32,
 ) -> Result<Beginning, TurnError> {
-    let (head, clock) = head_and_clock(session, sql).await.map_err(Failure::appending)?;
-    let now = clock.max(head.at);
+    let head = end.head;
+    let now = end.clock.max(head.at);
     if head.revision < at.revision || (head.revision == at.revision && head.id != at.id) {
         return Err(TurnError::Diverged(head));
     }
@@ -137,17 +167,21 @@ pub(crate) async fn missed(
         return Err(TurnError::Format(head.format));
     }
     if head.revision == at.revision {
-        return Ok(Beginning { head, missed: Vec::new(), now });
+        return Ok(Beginning { end, missed: Vec::new(), now });
     }
     let missed = commits(session, sql, at.revision, MOST_MISSED + 1).await.map_err(Failure::appending)?;
-    // History before some revision may have been cut off or replaced: what follows `at` has to name it.
+    // History before some revision may have been cut off: how far that is, is seen by reading on.
+    if missed.len() > MOST_MISSED && missed[0].revision != at.revision.next() {
+        return Err(TurnError::Behind);
+    }
+    // It may have been replaced: what follows `at` has to name it.
     if missed.first().is_none_or(|first| first.previous != at.id) {
         return Err(TurnError::Diverged(head));
     }
     if missed.len() > MOST_MISSED {
         return Err(TurnError::Behind);
     }
-    Ok(Beginning { head, missed, now })
+    Ok(Beginning { end, missed, now })
 }
 
 /// Write commits and what they change, within a transaction that the caller has begun with a savepoint and commits.
@@ -158,34 +192,24 @@ pub(crate) async fn missed(
 /// is really wrong, it is done again in order, and that decides.
 pub(crate) async fn append(
     session: &mut impl Session,
-    sql: &Statements,
-    head: Head,
+    end: &End,
     commits: &[Commit],
 ) -> Result<Head, Failure> {
-    let Some(after) = end(head, commits)? else {
-        return Ok(head);
+    let Some(after) = continued(end.head, commits)? else {
+        return Ok(end.head);
     };
-    match write(session, sql, commits, changes_of(commits)).await {
+    match append_at_once(session, end, commits).await {
         Err(Failure::Constraint(_)) => {
             session.undo().await?;
-            for commit in commits {
-                for change in &commit.changes {
-                    write(session, sql, &[], [change]).await?;
-                }
-                write(session, sql, slice::from_ref(commit), []).await?;
-            }
+            append_in_order(session, end, commits).await?;
         }
         written => written?,
     }
     Ok(after)
 }
 
-fn changes_of(commits: &[Commit]) -> impl Iterator<Item = &Change> {
-    commits.iter().flat_map(|commit| &commit.changes)
-}
-
 /// Where the ledger ends with these commits; they have to continue it.
-fn end(mut head: Head, commits: &[Commit]) -> Result<Option<Head>, Failure> {
+fn continued(mut head: Head, commits: &[Commit]) -> Result<Option<Head>, Failure> {
     for commit in commits {
         if commit.revision != head.revision.next() || commit.previous != head.id || commit.at < head.at {
             let why = format!("commit {} does not continue revision {}", commit.revision, head.revision);
@@ -196,42 +220,77 @@ fn end(mut head: Head, commits: &[Commit]) -> Result<Option<Head>, Failure> {
     Ok((!commits.is_empty()).then_some(head))
 }
 
-/// Write commits, and what all these changes come to.
-async fn write(
-    session: &mut impl Session,
-    sql: &Statements,
-    commits: &[Commit],
-    changes: impl IntoIterator<Item = &Change>,
-) -> Result<(), Failure> {
-    let net = Net::of(changes)?;
-    if !commits.is_empty() {
-        let rows: Vec<_> = commits.iter().map(commit_row).collect();
-        exactly(rows.len(), session.change(&sql.append, &rows).await?, "commits")?;
-    }
+async fn append_at_once(session: &mut impl Session, end: &End, commits: &[Commit]) -> Result<(), Failure> {
+    let Net { mut tables } = Net::of(commits.iter().flat_map(|commit| &commit.changes))?;
+    let mut steps = Vec::new();
     // What refers to others goes first and comes last.
-    for ((table, statements), gone) in TABLES.iter().zip(&sql.tables).zip(&net.tables).rev() {
-        if !gone.removed.is_empty() {
-            let removed = session.change(&statements.delete, &gone.removed).await?;
-            exactly(gone.removed.len(), removed, table.name)?;
-        }
-        if !gone.passed.is_empty() {
-            session.change(&statements.delete, &gone.passed).await?;
-        }
+    for (table, rows) in TABLES.iter().zip(&mut tables).rev() {
+        steps.push(step(table, Kind::Delete, mem::take(&mut rows.removed)));
+        let passed = step(table, Kind::Delete, mem::take(&mut rows.passed));
+        steps.push(Step { exact: false, ..passed });
     }
-    for (statements, there) in sql.tables.iter().zip(&net.tables) {
-        if !there.put.is_empty() {
-            session.change(&statements.put, &there.put).await?;
+    steps.push(commit_step(commit_rows(end.last_id, commits)));
+    for (table, Rows { mut put, .. }) in TABLES.iter().zip(tables) {
+        // Most turns change of the fleet no more than its last number.
+        put.retain(|row| end.fleet.as_ref() != Some(row) || table.name != FLEET);
+        // A number past the last one is new. Where that is not so, the database says it, and order helps.
+        let (new, there) = put.into_iter().partition(|row| {
+            let known = Value::integer(end.last_id);
+            table.is_numbered()
+                && end.last_id > 0
+                && matches!((&row[0], known),
+                (Value::Integer(id), Value::Integer(last)) if *id > last)
+        });
+        steps.push(step(table, Kind::Insert, new));
+        steps.push(step(table, Kind::Put, there));
+    }
+    steps.retain(|step| !step.rows.is_empty());
+    change(session, &steps).await
+}
+
+async fn append_in_order(session: &mut impl Session, end: &End, commits: &[Commit]) -> Result<(), Failure> {
+    for (commit, appended) in commits.iter().zip(commit_rows(end.last_id, commits)) {
+        for made in &commit.changes {
+            match made {
+                Change::Remove(named) => {
+                    let (table, values) = key(named);
+                    change(session, &[step(&TABLES[table], Kind::Delete, vec![values])]).await?;
+                }
+                Change::Put(record) => {
+                    let (table, values) = row(record);
+                    let mut put = [step(&TABLES[table], Kind::Put, vec![values])];
+                    if session.change(&put).await? == [0] {
+                        put[0].kind = Kind::Insert;
+                        change(session, &put).await?;
+                    }
+                }
+            }
         }
+        change(session, &[commit_step(vec![appended])]).await?;
     }
     Ok(())
 }
 
-/// Each row is named by its primary key: fewer changed means that something to be removed was not there.
-fn exactly(expected: usize, changed: u64, table: &str) -> Result<(), Failure> {
-    if changed == expected as u64 {
-        return Ok(());
+fn step(table: &Table, kind: Kind, rows: Vec<Vec<Value>>) -> Step {
+    let columns = if kind == Kind::Delete { &table.columns[..table.key] } else { table.columns };
+    Step { kind, table: table.name, columns, key: table.key, rows, exact: true }
+}
+
+fn commit_step(rows: Vec<Vec<Value>>) -> Step {
+    Step { kind: Kind::Insert, table: "commits", columns: &COMMIT, key: 1, rows, exact: true }
+}
+
+/// Each row is named by its primary key: fewer changed means that one was not there.
+async fn change(session: &mut impl Session, steps: &[Step]) -> Result<(), Failure> {
+    let changed = session.change(steps).await?;
+    for (step, changed) in steps.iter().zip(changed) {
+        if step.exact && changed != step.rows.len() as u64 {
+            let (expected, table) = (step.rows.len(), step.table);
+            let why = format!("{expected} changes of table {table} changed {changed} rows");
+            return Err(Failure::Constraint(why.into()));
+        }
     }
-    Err(Failure::Constraint(format!("{expected} changes of table {table} changed {changed} rows").into()))
+    Ok(())
 }
 
 /// What changes come to: for each table its rows, or their keys.
@@ -291,19 +350,35 @@ impl Net {
     }
 }
 
-fn commit_row(commit: &Commit) -> Vec<Value> {
-    vec![
-        Value::integer(commit.revision.get()),
-        Value::Bytes(commit.id.as_bytes().to_vec()),
-        Value::Bytes(commit.previous.as_bytes().to_vec()),
-        Value::integer(commit.at.as_millis()),
-        Value::text(&commit.actor),
-        Value::text(&commit.action.name),
-        Value::text(&commit.action.target),
-        Value::text(&commit.action.detail),
-        Value::optional(commit.request.as_ref().map(Value::text)),
-        Value::json(&commit.changes),
-    ]
+fn commit_types() -> [Type; COMMIT_READ] {
+    std::array::from_fn(|column| COMMIT[column].1)
+}
+
+/// Commits' rows, each with the last number that was given out until then.
+fn commit_rows(mut last_id: u64, commits: &[Commit]) -> Vec<Vec<Value>> {
+    let row = |commit: &Commit| {
+        for change in &commit.changes {
+            match change {
+                Change::Put(Record::Fleet(fleet)) => last_id = fleet.last_id,
+                Change::Remove(Key::Fleet) => last_id = 0,
+                _ => {}
+            }
+        }
+        vec![
+            Value::integer(commit.revision.get()),
+            Value::Bytes(commit.id.as_bytes().to_vec()),
+            Value::Bytes(commit.previous.as_bytes().to_vec()),
+            Value::integer(commit.at.as_millis()),
+            Value::text(&commit.actor),
+            Value::text(&commit.action.name),
+            Value::text(&commit.action.target),
+            Value::text(&commit.action.detail),
+            Value::optional(commit.request.as_ref().map(Value::text)),
+            Value::json(&commit.changes),
+            Value::integer(last_id),
+        ]
+    };
+    commits.iter().map(row).collect()
 }
 
 fn read_commits(rows: Vec<Vec<Value>>) -> Result<Vec<Commit>, Failure> {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod forget;
 mod ledger;
 mod migrate;
 #[cfg(feature = "mysql")]
@@ -24,6 +25,7 @@ use std::time::Duration;
 use memc_core::Store;
 
 pub use error::ConnectError;
+pub use forget::forget_history;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 use url::Scheme;
@@ -53,6 +55,9 @@ impl Default for Options {
 /// - `postgres://user:password@host:port/database`;
 /// - `mysql://user:password@host:port/database`, and `mariadb://` alike.
 ///
+/// Parameters of the last two say how the connection is encrypted: `?sslmode=verify-full&sslrootcert=/path/ca.crt`,
+/// `?ssl-mode=VERIFY_IDENTITY&ssl-ca=/path/ca.crt`.
+///
 /// Tables are created, and an older schema is brought up to date. Several processes may do so at once.
 ///
 /// # Errors
@@ -70,10 +75,14 @@ pub async fn connect_with(url: &str, options: Options) -> Result<Arc<dyn Store>,
         #[cfg(feature = "sqlite")]
         Scheme::Sqlite => Ok(Arc::new(SqliteStore::open(crate::url::sqlite_path(url)?, options).await?)),
         #[cfg(feature = "postgres")]
-        Scheme::Postgres => postgres::open(url, options).await,
+        Scheme::Postgres => Ok(Arc::new(postgres::store(url, options).await?)),
         #[cfg(feature = "mysql")]
-        Scheme::MySql => mysql::open(url, options).await,
+        Scheme::MySql => Ok(Arc::new(mysql::store(url, options).await?)),
         #[allow(unreachable_patterns)] // with all features on
-        _ => Err(ConnectError::Url("this program was built without support for this kind of database")),
+        _ => not_built_in(),
     }
+}
+
+fn not_built_in<T>() -> Result<T, ConnectError> {
+    Err(ConnectError::Url("this program was built without support for this kind of database"))
 }

@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use memc_core::store::{StoreError, TurnError};
 
-use crate::statement::Many;
+use crate::statement::Step;
 use crate::value::{Type, Value};
 
 /// A connection, or a transaction on one.
 pub(crate) trait Session: Send {
-    /// Run a statement over all these rows, at least one, and say how many rows it changed.
-    fn change(
-        &mut self,
-        statement: &Many,
-        rows: &[Vec<Value>],
-    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Take these steps, deletions first, in as few round trips as the database allows, and say of how many rows each
+    /// was.
+    fn change(&mut self, steps: &[Step]) -> impl Future<Output = Result<Vec<u64>, Failure>> + Send;
 
     /// Undo everything since the savepoint `appending`, which the transaction has set before it writes.
     fn undo(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;

@@ -2,56 +2,73 @@
 
 use std::sync::Arc;
 
-use crate::table::{COMMIT, TABLES};
+use crate::table::{COMMIT, COMMIT_READ, TABLES};
 use crate::value::{Type, Value};
 
 /// How many rows a page of a load has.
 pub(crate) const PAGE: usize = 2000;
 
 /// What [`Statements::head`] answers with.
-pub(crate) const HEAD: [Type; 5] = [Type::Integer, Type::Integer, Type::Integer, Type::Bytes, Type::Integer];
+pub(crate) const HEAD: [Type; 8] = [
+    Type::Integer,
+    Type::Integer,
+    Type::Integer,
+    Type::Bytes,
+    Type::Integer,
+    Type::Integer,
+    Type::Text,
+    Type::Integer,
+];
 
 /// Columns' names and types.
 pub(crate) type Columns = &'static [(&'static str, Type)];
 
-/// The rows that a statement over many of them is given stand here in its text.
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(crate) const ROWS: &str = "{rows}";
-
 /// How many rows a statement names at most, where it names each, as a power of two.
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
+#[cfg(feature = "sqlite")]
 const MOST_ROWS: u32 = 6;
 
 /// How many statements a connection keeps prepared: those that change rows, each in a few sizes, and the others.
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-pub(crate) const STATEMENTS_KEPT: usize = 200;
+#[cfg(feature = "sqlite")]
+pub(crate) const STATEMENTS_KEPT: usize = 300;
 
-/// A statement over any number of rows.
+/// A part of what is written in a turn: rows of one table.
 #[derive(Debug)]
-pub(crate) struct Many {
-    /// With `{rows}` where as many rows have to be written as there are, without where parameters hold them all.
-    pub(crate) sql: Arc<str>,
+pub(crate) struct Step {
+    pub(crate) kind: Kind,
+    pub(crate) table: &'static str,
+    /// Those of a row's values.
     pub(crate) columns: Columns,
+    /// How many of the columns, from the first, are the primary key.
+    pub(crate) key: usize,
+    /// At least one.
+    pub(crate) rows: Vec<Vec<Value>>,
+    /// Whether it has to be of as many rows.
+    pub(crate) exact: bool,
 }
 
-#[cfg(any(feature = "sqlite", feature = "mysql"))]
-impl Many {
-    /// The statement for as many of the rows as one statement names, and the rows that are left. Drivers keep
-    /// statements prepared, so these are of few sizes.
-    pub(crate) fn next<'a>(&self, rows: &'a [Vec<Value>]) -> (Arc<str>, &'a [Vec<Value>], &'a [Vec<Value>]) {
-        let (these, left) = rows.split_at(1 << rows.len().max(1).ilog2().min(MOST_ROWS));
-        let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
-        (self.sql.replace(ROWS, &vec![row; these.len()].join(", ")).into(), these, left)
-    }
+/// What is done with the rows of a [`Step`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Deletes the rows of these keys.
+    Delete,
+    /// Inserts rows, which are not there.
+    Insert,
+    /// Inserts rows, or updates those that are there, whole. It has to fail where a row is in the way by another key than
+    /// the primary one: an upsert that takes that row would give one instance's port to another. A database that has no
+    /// such upsert only updates.
+    Put,
+}
+
+#[cfg(feature = "sqlite")]
+/// As many of the rows as one statement names, and the rows that are left. Drivers keep statements prepared, so these
+/// are of few sizes.
+pub(crate) fn next(rows: &[Vec<Value>]) -> (&[Vec<Value>], &[Vec<Value>]) {
+    rows.split_at(1 << rows.len().max(1).ilog2().min(MOST_ROWS))
 }
 
 /// The statements of one table of records.
 #[derive(Debug)]
 pub(crate) struct OfTable {
-    /// Inserts rows, or updates those that are there, whole.
-    pub(crate) put: Many,
-    /// Deletes the rows of these keys.
-    pub(crate) delete: Many,
     pub(crate) first_page: Arc<str>,
     /// After the row of this key.
     pub(crate) next_page: Arc<str>,
@@ -66,13 +83,6 @@ pub(crate) struct Dialect {
     pub(crate) clock: &'static str,
     /// A column as it is selected.
     pub(crate) selected: fn(&str, Type) -> String,
-    /// Inserts rows.
-    pub(crate) insert: fn(table: &str, columns: Columns) -> String,
-    /// See [`OfTable::put`]. It has to fail where a row is in the way by another key than the primary one: an upsert
-    /// that takes that row would give one instance's port to another.
-    pub(crate) put: fn(table: &str, columns: Columns, key: Columns) -> String,
-    /// See [`OfTable::delete`].
-    pub(crate) delete: fn(table: &str, key: Columns) -> String,
     /// The condition that a row comes after that of a key, with its parameters.
     pub(crate) after: fn(key: Columns) -> String,
     pub(crate) after_values: fn(key: Vec<Value>) -> Vec<Value>,
@@ -81,12 +91,16 @@ pub(crate) struct Dialect {
 /// Every statement the ledger needs.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    /// Format and clock, then revision, id and time of the last commit, all three null in an empty ledger.
+    /// Format and clock, then the last commit's revision, id, time and numbers given out, all null in an empty ledger, then
+    /// the fleet's id and epoch, null where there is none.
     pub(crate) head: Arc<str>,
-    pub(crate) append: Many,
     pub(crate) commits: Arc<str>,
     pub(crate) history: Arc<str>,
     pub(crate) history_of_target: Arc<str>,
+    /// Revision and time of the oldest commits, without as many of the newest as the first parameter says.
+    pub(crate) oldest: Arc<str>,
+    /// Deletes the commits up to a revision.
+    pub(crate) forget: Arc<str>,
     pub(crate) after_values: fn(key: Vec<Value>) -> Vec<Value>,
     pub(crate) tables: Vec<OfTable>,
 }
@@ -94,15 +108,16 @@ pub(crate) struct Statements {
 impl Statements {
     pub(crate) fn new(dialect: &Dialect) -> Self {
         let p = dialect.placeholder;
-        let commits = format!("SELECT {} FROM commits", selected(dialect, &COMMIT));
+        let commits = format!("SELECT {} FROM commits", selected(dialect, &COMMIT[..COMMIT_READ]));
         Statements {
             head: format!(
-                "SELECT ledger.format, {}, commits.revision, commits.id, commits.at_ms FROM ledger \
-                 LEFT JOIN commits ON commits.revision = (SELECT max(revision) FROM commits)",
+                "SELECT ledger.format, {}, commits.revision, commits.id, commits.at_ms, commits.last_id, \
+                 fleet.id AS fleet, fleet.epoch FROM ledger \
+                 LEFT JOIN commits ON commits.revision = (SELECT max(revision) FROM commits) \
+                 LEFT JOIN fleet ON fleet.only_row = 1",
                 dialect.clock
             )
             .into(),
-            append: Many { sql: (dialect.insert)("commits", &COMMIT).into(), columns: &COMMIT },
             commits: format!("{commits} WHERE revision > {} ORDER BY revision LIMIT {}", p(1), p(2)).into(),
             history: format!("{commits} WHERE revision < {} ORDER BY revision DESC LIMIT {}", p(1), p(2))
                 .into(),
@@ -113,6 +128,14 @@ impl Statements {
                 p(3)
             )
             .into(),
+            oldest: format!(
+                "SELECT revision, at_ms FROM commits \
+                 WHERE revision <= (SELECT max(revision) FROM commits) - {} ORDER BY revision LIMIT {}",
+                p(1),
+                p(2)
+            )
+            .into(),
+            forget: format!("DELETE FROM commits WHERE revision <= {}", p(1)).into(),
             after_values: dialect.after_values,
             tables: TABLES
                 .iter()
@@ -126,8 +149,6 @@ impl OfTable {
     fn new(name: &str, columns: Columns, key: Columns, dialect: &Dialect) -> Self {
         let (all, order) = (selected(dialect, columns), names(key));
         OfTable {
-            put: Many { sql: (dialect.put)(name, columns, key).into(), columns },
-            delete: Many { sql: (dialect.delete)(name, key).into(), columns: key },
             first_page: format!("SELECT {all} FROM {name} ORDER BY {order} LIMIT {PAGE}").into(),
             next_page: format!(
                 "SELECT {all} FROM {name} WHERE {} ORDER BY {order} LIMIT {PAGE}",
@@ -153,7 +174,7 @@ fn selected(dialect: &Dialect, columns: Columns) -> String {
 
 /// Where an upsert names the one key that it may take a row by: every other that is in the way is an error.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) fn on_conflict(columns: Columns, key: Columns) -> String {
-    let set = each(&columns[key.len()..], ", ", |name| format!("{name} = excluded.{name}"));
-    format!("ON CONFLICT ({}) DO UPDATE SET {set}", names(key))
+pub(crate) fn on_conflict(step: &Step) -> String {
+    let set = each(&step.columns[step.key..], ", ", |name| format!("{name} = excluded.{name}"));
+    format!("ON CONFLICT ({}) DO UPDATE SET {set}", names(&step.columns[..step.key]))
 }

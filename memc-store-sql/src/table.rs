@@ -24,12 +24,15 @@ pub(crate) struct Table {
 
 use Type::{Bytes, Integer, Json, Text};
 
+pub(crate) const FLEET: &str = "fleet";
+
 /// Every table of records, in the order in which records are loaded: what is referred to comes first.
 pub(crate) const TABLES: [Table; 10] = [
     Table {
-        name: "fleet",
+        name: FLEET,
         key: 1,
-        columns: &[("only_row", Integer), ("id", Text), ("epoch", Integer), ("last_id", Integer)],
+        // What is given out in every turn, the last number, is in `commits`: no row is updated for it.
+        columns: &[("only_row", Integer), ("id", Text), ("epoch", Integer)],
         read: fleet,
     },
     Table {
@@ -157,8 +160,18 @@ pub(crate) const TABLES: [Table; 10] = [
     },
 ];
 
+impl Table {
+    /// Whether its rows have numbers that the fleet gives out.
+    pub(crate) fn is_numbered(&self) -> bool {
+        self.columns[0].0 == "id"
+    }
+}
+
+/// How many of the columns of `commits` are a commit's.
+pub(crate) const COMMIT_READ: usize = 10;
+
 /// The columns of `commits`, in the order in which they are written and read.
-pub(crate) const COMMIT: [(&str, Type); 10] = [
+pub(crate) const COMMIT: [(&str, Type); COMMIT_READ + 1] = [
     ("revision", Integer),
     ("id", Bytes),
     ("previous", Bytes),
@@ -169,6 +182,7 @@ pub(crate) const COMMIT: [(&str, Type); 10] = [
     ("detail", Text),
     ("request", Text),
     ("changes", Json),
+    ("last_id", Integer),
 ];
 
 /// A key's table, as its place in [`TABLES`], and the values of its key columns.
@@ -195,7 +209,7 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
     let mib = |memory: Mib| Value::integer(memory.get());
     match record {
         Record::Fleet(it) => {
-            row.extend([Value::text(it.id), Value::integer(it.epoch), Value::integer(it.last_id)]);
+            row.extend([Value::text(it.id), Value::integer(it.epoch)]);
         }
         Record::Cluster(it) => row.extend([
             Value::text(&it.name),
@@ -270,7 +284,8 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
 
 fn fleet(fields: &mut Fields) -> Result<Record, Unreadable> {
     fields.number()?;
-    Ok(Record::Fleet(FleetRecord { id: fields.parse()?, epoch: fields.narrow()?, last_id: fields.number()? }))
+    // Whoever reads it knows the last number.
+    Ok(Record::Fleet(FleetRecord { id: fields.parse()?, epoch: fields.narrow()?, last_id: 0 }))
 }
 
 fn cluster(fields: &mut Fields) -> Result<Record, Unreadable> {

@@ -409,7 +409,8 @@ async fn kill_the_holder(world: World) {
     let since = Instant::now();
     let before = store.head().await.unwrap();
     let head = store.turn(before, &mut One { at: before, number: 1 }).await.expect("turn");
-    assert_eq!(head.revision, before.revision.next());
+    // Its last COMMIT may have been on its way still.
+    assert!(head.revision > before.revision);
     assert!(since.elapsed() < Duration::from_secs(5));
 }
 
@@ -445,7 +446,7 @@ async fn full(place: &Place, number: usize) {
 #[tokio::test]
 async fn a_write_that_fails_takes_nothing_with_it() {
     // So that the write fails at other places of a commit.
-    for kib in [200, 203, 206, 209] {
+    for kib in [300, 303, 306, 309] {
         let world = World::sqlite();
         let place = &world.place;
         let mut shell = Process::new("sh");

@@ -2,12 +2,12 @@
 
 mod session;
 mod settings;
+mod text;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use memc_core::Store;
 use memc_core::store::{Finding, StoreError};
 use sqlx::migrate::Migrator;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 use crate::migrate::{TABLE, refused, up_to_date};
 use crate::server::{Began, Server, ServerStore};
 use crate::session::Failure;
-use crate::statement::{Columns, Dialect, ROWS, STATEMENTS_KEPT, Statements, each, names};
+use crate::statement::{Dialect, HEAD, Statements};
 use crate::{ConnectError, Options};
 use session::{failure, number};
 
@@ -25,16 +25,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |_| "?".into(),
         clock: "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)",
         selected: |name, _| name.into(),
-        insert,
-        // This upsert takes whichever row is in the way: unless that has the same primary key, it gets a null there and
-        // is refused.
-        put: |table, columns, key| {
-            let (first, same) = (key[0].0, each(key, " AND ", |name| format!("{name} = VALUES({name})")));
-            let set = each(&columns[key.len()..], ", ", |name| format!("{name} = VALUES({name})"));
-            let insert = insert(table, columns);
-            format!("{insert} ON DUPLICATE KEY UPDATE {first} = IF({same}, {first}, NULL), {set}")
-        },
-        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({ROWS})", names(key)),
         // Not as a comparison of rows, which is not looked up in an index.
         after: |key| match key {
             [(one, _)] => format!("{one} > ?"),
@@ -48,10 +38,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         },
     })
 });
-
-fn insert(table: &str, columns: Columns) -> String {
-    format!("INSERT INTO {table} ({}) VALUES {ROWS}", names(columns))
-}
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/mysql");
@@ -67,7 +53,7 @@ const LOCK: &str = "concat('memc.', md5(database()))";
 /// How long a process waits for others that bring the schema up to date.
 const MIGRATION: u32 = 120;
 
-pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<MySql>, ConnectError> {
     let unusable = |why| ConnectError::Url(why);
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
     let address = MySqlConnectOptions::from_str(&format!("mysql:{rest}"))
@@ -77,11 +63,10 @@ pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, 
     }
     // What names compare by, also where they come from parameters.
     let address = address.charset("utf8mb4").collation("utf8mb4_bin").disable_statement_logging();
-    let address = address.statement_cache_capacity(STATEMENTS_KEPT);
-    Ok(Arc::new(ServerStore::open(MySql { address }, options).await?))
+    ServerStore::open(MySql { address }, options).await
 }
 
-struct MySql {
+pub(crate) struct MySql {
     address: MySqlConnectOptions,
 }
 
@@ -167,12 +152,14 @@ impl Server for MySql {
         // read what a crash can still take back. This lock is let go when COMMIT has been answered, or when the server
         // has ended the session. Its waiters are served in their order.
         let begin = format!(
-            "START TRANSACTION; SAVEPOINT appending; SELECT get_lock({LOCK}, {})",
-            options.lock_wait.as_secs_f32().ceil()
+            "START TRANSACTION; SAVEPOINT appending; SELECT get_lock({LOCK}, {}); {}",
+            options.lock_wait.as_secs_f32().ceil(),
+            STATEMENTS.head
         );
-        let locked = raw_sql(AssertSqlSafe(begin)).fetch_one(&mut *connection).await?;
-        if sqlx::Row::try_get::<Option<i64>, _>(&locked, 0)? == Some(1) {
-            return Ok(Began::Alone);
+        let rows = raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await?;
+        let (locked, end) = (rows.first(), rows.get(1));
+        if locked.map(|row| sqlx::Row::try_get::<Option<i64>, _>(row, 0)).transpose()? == Some(Some(1)) {
+            return Ok(Began::Alone(end.map(|row| session::read(row, &HEAD)).transpose()?));
         }
         Self::roll_back(connection).await?;
         let holder = format!(

@@ -1,25 +1,33 @@
 //! A MariaDB connection as the ledger's queries use it.
 
+use std::mem;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, Row, raw_sql};
+use sqlx::{AssertSqlSafe, Either, MySql, MySqlConnection, Row, raw_sql};
 
+use super::text::{self, is_update};
 use crate::session::{Failure, Session};
-use crate::statement::Many;
+use crate::statement::{Kind, Step};
 use crate::value::{Type, Value};
 
 impl Session for MySqlConnection {
-    async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
-        let (mut changed, mut left) = (0, rows);
-        while !left.is_empty() {
-            let (sql, these, others) = statement.next(left);
-            changed +=
-                query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?.rows_affected();
-            left = others;
+    async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
+        let mut counts = vec![0; steps.len()];
+        let (mut statements, mut of) = (String::new(), Vec::new());
+        for (number, step) in steps.iter().enumerate() {
+            for rows in step.rows.chunks(if is_update(step) { 1 } else { MOST_ROWS }) {
+                text::write(&mut statements, step, rows);
+                of.push((number, rows.len()));
+                if statements.len() > MOST_BYTES {
+                    run(self, &mem::take(&mut statements), steps, &mem::take(&mut of), &mut counts).await?;
+                }
+            }
         }
-        Ok(changed)
+        run(self, &statements, steps, &of, &mut counts).await?;
+        Ok(counts)
     }
 
     async fn undo(&mut self) -> Result<(), Failure> {
@@ -37,6 +45,34 @@ impl Session for MySqlConnection {
     }
 }
 
+/// Rows that one statement names at most.
+const MOST_ROWS: usize = 256;
+/// A message that is longer is sent before it becomes longer still; servers take 16 MiB unless they were told otherwise.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Run statements, each of which is of so many rows of one of the steps, in one round trip.
+async fn run(
+    connection: &mut MySqlConnection,
+    statements: &str,
+    steps: &[Step],
+    of: &[(usize, usize)],
+    counts: &mut [u64],
+) -> Result<(), Failure> {
+    if of.is_empty() {
+        return Ok(());
+    }
+    let mut of = of.iter();
+    let mut done = raw_sql(AssertSqlSafe(statements)).fetch_many(connection);
+    while let Some(done) = done.try_next().await.map_err(failure)? {
+        if let (Either::Left(done), Some((step, rows))) = (done, of.next()) {
+            // One that inserts or updates counts the latter twice; it is of all, or fails.
+            let upserts = steps[*step].kind == Kind::Put && !is_update(&steps[*step]);
+            counts[*step] += if upserts { *rows as u64 } else { done.rows_affected() };
+        }
+    }
+    Ok(())
+}
+
 fn query(sql: &Arc<str>, values: Vec<Value>) -> Query<'static, MySql, MySqlArguments> {
     // The statements are made of names in this crate; values are bound.
     let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
@@ -48,7 +84,7 @@ fn query(sql: &Arc<str>, values: Vec<Value>) -> Query<'static, MySql, MySqlArgum
     })
 }
 
-fn read(row: &MySqlRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
+pub(super) fn read(row: &MySqlRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
     let value = |(column, kind): (usize, &Type)| {
         Ok(match kind {
             Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),

@@ -5,9 +5,8 @@ mod settings;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use memc_core::Store;
 use memc_core::store::Finding;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -16,7 +15,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 use crate::migrate::{TABLE, refused, up_to_date};
 use crate::server::{Began, Server, ServerStore};
 use crate::session::Failure;
-use crate::statement::{Columns, Dialect, Statements, names, on_conflict};
+use crate::statement::{Dialect, HEAD, Statements, names};
 use crate::value::Type;
 use crate::{ConnectError, Options};
 use session::{code, failure};
@@ -26,9 +25,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |n| format!("${n}"),
         clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         selected: |name, kind| if kind == Type::Json { format!("{name}::text") } else { name.into() },
-        insert,
-        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
-        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN ({})", names(key), rows(key)),
         after: |key| {
             let values: Vec<_> = (1..=key.len()).map(|n| format!("${n}")).collect();
             format!("({}) > ({})", names(key), values.join(", "))
@@ -36,21 +32,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         after_values: |key| key,
     })
 });
-
-fn insert(table: &str, columns: Columns) -> String {
-    format!("INSERT INTO {table} ({}) {}", names(columns), rows(columns))
-}
-
-/// Rows from one array for each column: one statement, prepared once, for any number of them.
-fn rows(columns: Columns) -> String {
-    let arrays = (1..).zip(columns).map(|(n, (_, kind))| match kind {
-        Type::Integer => format!("${n}::bigint[]"),
-        Type::Text => format!("${n}::text[]"),
-        Type::Json => format!("${n}::text[]::json[]"),
-        Type::Bytes => format!("${n}::bytea[]"),
-    });
-    format!("SELECT * FROM unnest({})", arrays.collect::<Vec<_>>().join(", "))
-}
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations/postgres");
@@ -67,7 +48,7 @@ const HOLDER: &str = "SELECT concat_ws(' ', 'server process', pid, '(' || applic
      FROM pg_locks JOIN pg_stat_activity USING (pid) \
      WHERE locktype = 'advisory' AND granted AND classid = 1835363683 AND objid = 'ledger'::regclass";
 
-pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<Postgres>, ConnectError> {
     let address = PgConnectOptions::from_str(url).map_err(|_| {
         ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database")
     })?;
@@ -75,10 +56,10 @@ pub(crate) async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, 
         None => address.application_name("memc"),
         Some(_) => address,
     };
-    Ok(Arc::new(ServerStore::open(Postgres { address: address.disable_statement_logging() }, options).await?))
+    ServerStore::open(Postgres { address: address.disable_statement_logging() }, options).await
 }
 
-struct Postgres {
+pub(crate) struct Postgres {
     address: PgConnectOptions,
 }
 
@@ -111,9 +92,11 @@ impl Server for Postgres {
     }
 
     async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        // Everything is read along an index; a table without statistics would be sorted instead. Nothing here is worth
-        // compiling.
-        let set = "SET enable_sort = off; SET enable_bitmapscan = off; SET jit = off";
+        // Everything is found along an index; a table without statistics would be read whole, or sorted instead. One plan
+        // will do for any number of rows. Nothing here is worth compiling.
+        let set = "SET enable_sort = off; SET enable_bitmapscan = off; SET enable_seqscan = off; \
+                   SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; \
+                   SET jit = off";
         raw_sql(set).execute(connection).await.map(|_| ())
     }
 
@@ -146,11 +129,12 @@ impl Server for Postgres {
     }
 
     async fn begin(connection: &mut PgConnection, _: &Options) -> Result<Began, sqlx::Error> {
-        // In one round trip. What is read afterwards is read in statements of their own, which see what was committed
-        // before the lock was let go.
-        let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending");
-        match raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await {
-            Ok(_) => Ok(Began::Alone),
+        // Statements of one message see each what was committed before it: the last what was before the lock was let go.
+        let begin =
+            format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; {}", STATEMENTS.head);
+        match raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await {
+            // After that of the lock.
+            Ok(rows) => Ok(Began::Alone(rows.get(1).map(|row| session::read(row, &HEAD)).transpose()?)),
             Err(error) if code(&error).as_deref() == Some(session::LOCK_NOT_AVAILABLE) => {
                 raw_sql("ROLLBACK").execute(&mut *connection).await?;
                 let holder: Option<String> = sqlx::query_scalar(HOLDER).fetch_optional(connection).await?;

@@ -7,22 +7,30 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, raw_sql};
 
 use crate::session::{Failure, Session};
-use crate::statement::Many;
+use crate::statement::{Columns, Kind, Step, names, on_conflict};
 use crate::value::{Type, Value};
 
 impl Session for PgConnection {
-    async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
-        let columns = statement.columns.iter().enumerate();
-        let query = columns.fold(query(&statement.sql), |query, (column, (_, kind))| {
-            let values = rows.iter().map(|row| row.get(column));
-            match kind {
-                Type::Integer => query.bind(values.map(integer).collect::<Vec<_>>()),
-                Type::Text | Type::Json => query.bind(values.map(text).collect::<Vec<_>>()),
-                Type::Bytes => query.bind(values.map(bytes).collect::<Vec<_>>()),
+    async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
+        // Two statements at most: within one nobody says what comes first.
+        let deletions = steps.iter().take_while(|step| step.kind == Kind::Delete).count();
+        let mut counts = Vec::with_capacity(steps.len());
+        for steps in [&steps[..deletions], &steps[deletions..]] {
+            if steps.is_empty() {
+                continue;
             }
-        });
-        let done = query.execute(self).await.map_err(failure)?;
-        Ok(done.rows_affected())
+            let statement = statement(steps).into();
+            let row =
+                steps.iter().fold(query(&statement), bind).fetch_one(&mut *self).await.map_err(failure)?;
+            for (column, step) in steps.iter().enumerate() {
+                counts.push(match step.kind {
+                    Kind::Delete => row.try_get::<i64, _>(column).map_err(failure)?.unsigned_abs(),
+                    // All of them, or an error.
+                    Kind::Insert | Kind::Put => step.rows.len() as u64,
+                });
+            }
+        }
+        Ok(counts)
     }
 
     async fn undo(&mut self) -> Result<(), Failure> {
@@ -46,7 +54,58 @@ impl Session for PgConnection {
     }
 }
 
-fn query(sql: &Arc<str>) -> Query<'static, Postgres, PgArguments> {
+/// One statement for several tables, which is prepared once for any numbers of rows.
+fn statement(steps: &[Step]) -> String {
+    let mut parameter = 0;
+    let mut parts = Vec::with_capacity(steps.len());
+    let mut answers = Vec::with_capacity(steps.len());
+    for (number, step) in steps.iter().enumerate() {
+        let (table, columns) = (step.table, names(step.columns));
+        let rows = rows(step.columns, &mut parameter);
+        let (change, answer) = match step.kind {
+            Kind::Delete => (
+                format!("DELETE FROM {table} WHERE ({columns}) IN ({rows}) RETURNING 1"),
+                format!("(SELECT count(*) FROM step_{number})"),
+            ),
+            Kind::Insert => (format!("INSERT INTO {table} ({columns}) {rows}"), "NULL".to_owned()),
+            Kind::Put => {
+                (format!("INSERT INTO {table} ({columns}) {rows} {}", on_conflict(step)), "NULL".to_owned())
+            }
+        };
+        parts.push(format!("step_{number} AS ({change})"));
+        answers.push(answer);
+    }
+    format!("WITH {} SELECT {}", parts.join(", "), answers.join(", "))
+}
+
+/// Rows from one array for each column.
+fn rows(columns: Columns, parameter: &mut usize) -> String {
+    let arrays = columns.iter().map(|(_, kind)| {
+        *parameter += 1;
+        match kind {
+            Type::Integer => format!("${parameter}::bigint[]"),
+            Type::Text => format!("${parameter}::text[]"),
+            Type::Json => format!("${parameter}::text[]::json[]"),
+            Type::Bytes => format!("${parameter}::bytea[]"),
+        }
+    });
+    format!("SELECT * FROM unnest({})", arrays.collect::<Vec<_>>().join(", "))
+}
+
+fn bind(query: PgQuery, step: &Step) -> PgQuery {
+    step.columns.iter().enumerate().fold(query, |query, (column, (_, kind))| {
+        let values = step.rows.iter().map(|row| row.get(column));
+        match kind {
+            Type::Integer => query.bind(values.map(integer).collect::<Vec<_>>()),
+            Type::Text | Type::Json => query.bind(values.map(text).collect::<Vec<_>>()),
+            Type::Bytes => query.bind(values.map(bytes).collect::<Vec<_>>()),
+        }
+    })
+}
+
+type PgQuery = Query<'static, Postgres, PgArguments>;
+
+fn query(sql: &Arc<str>) -> PgQuery {
     // The statements are made of names in this crate; values are bound.
     sqlx::query(AssertSqlSafe(Arc::clone(sql)))
 }
@@ -63,7 +122,7 @@ fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
     if let Some(Value::Bytes(bytes)) = value { Some(bytes.clone()) } else { None }
 }
 
-fn read(row: &PgRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
+pub(super) fn read(row: &PgRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
     let value = |(column, kind): (usize, &Type)| {
         Ok(match kind {
             Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),

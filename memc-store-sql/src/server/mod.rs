@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use memc_core::ledger::{Commit, Head};
-use memc_core::model::Revision;
+use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Decide, Finding, Load, Severity, Store, StoreError, TurnError};
 use sqlx::Connection;
 use tokio::sync::Mutex;
@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use crate::session::{Failure, Session};
 use crate::statement::Statements;
 use crate::turn::in_a_task;
-use crate::{ConnectError, Options, ledger};
+use crate::value::Value;
+use crate::{ConnectError, Options, forget, ledger};
 use readers::Readers;
 
 /// An answer that is being waited for.
@@ -53,8 +54,8 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
     /// Bring the schema up to date, alone.
     fn migrate(connection: &mut Self::Connection) -> impl Future<Output = Result<(), ConnectError>> + Send;
 
-    /// Begin a transaction, take the ledger's lock and set the savepoint that [`Session::undo`] goes back to. Of the
-    /// lock's waiters the one that has waited longest is next.
+    /// Begin a transaction, set the savepoint that [`Session::undo`] goes back to, take the ledger's lock, and see where
+    /// the ledger ends: in one round trip. Of the lock's waiters the one that has waited longest is next.
     fn begin(
         connection: &mut Self::Connection,
         options: &Options,
@@ -79,8 +80,8 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
 
 /// How a turn began.
 pub(crate) enum Began {
-    /// With the lock.
-    Alone,
+    /// With the lock, and with what [`Statements::head`] has answered under it.
+    Alone(Option<Vec<Value>>),
     /// Not at all: the lock was another's all the time, who is named.
     Locked(String),
 }
@@ -117,6 +118,23 @@ impl<S: Server> ServerStore<S> {
         inner.accepted = refusing(&findings).map(|finding| finding.code.clone()).collect();
         inner.readers.keep(connection);
         Ok(ServerStore { inner: Arc::new(inner) })
+    }
+}
+
+impl<S: Server> ServerStore<S> {
+    /// See [`crate::forget_history`].
+    pub(crate) async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        loop {
+            let step = self
+                .inner
+                .read("forget", |connection| Box::pin(forget::step(connection, S::statements(), before)));
+            let count = step.await?;
+            forgotten += count as u64;
+            if count < forget::STEP {
+                return Ok(forgotten);
+            }
+        }
     }
 }
 

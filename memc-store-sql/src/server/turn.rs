@@ -7,9 +7,10 @@ use memc_core::store::{Finding, TurnError};
 use tokio::time::timeout;
 
 use super::{Began, Inner, Server, close, refusing, silent};
-use crate::ledger::{Beginning, append, missed};
+use crate::ledger::{Beginning, append, missed, read_end};
 use crate::session::Failure;
 use crate::turn::{Caller, away};
+use crate::value::Value;
 
 pub(super) async fn run<S: Server>(
     inner: Arc<Inner<S>>,
@@ -21,11 +22,11 @@ pub(super) async fn run<S: Server>(
         slot = inner.writer.lock() => slot,
         gone = caller.gone() => return Err(gone),
     };
-    let mut connection = inner.begin(slot.take()).await.map_err(Failure::appending)?;
+    let (mut connection, end) = inner.begin(slot.take()).await.map_err(Failure::appending)?;
     // From here on the task is alone. Whatever ends it early drops the connection, which closes its socket, and the
     // server ends the transaction.
     let patience = inner.options.patience;
-    let after = match timeout(patience, decide_and_write::<S>(&mut connection, at, caller)).await {
+    let after = match timeout(patience, decide_and_write::<S>(&mut connection, end, at, caller)).await {
         Ok(Ok(after)) => after,
         Ok(Err(error)) => {
             match inner.in_time(S::roll_back(&mut connection)).await {
@@ -44,21 +45,25 @@ pub(super) async fn run<S: Server>(
 
 async fn decide_and_write<S: Server>(
     connection: &mut S::Connection,
+    end: Option<Vec<Value>>,
     at: Head,
     caller: Caller,
 ) -> Result<Head, TurnError> {
-    let sql = S::statements();
-    let Beginning { head, missed, now } = missed(connection, sql, at, FORMAT).await?;
+    let end = read_end(end).map_err(|error| Failure::from(error).appending())?;
+    let Beginning { end, missed, now } = missed(connection, S::statements(), end, at, FORMAT).await?;
     let commits = caller.decide(missed, now).await?;
-    append(connection, sql, head, &commits).await.map_err(Failure::appending)
+    append(connection, &end, &commits).await.map_err(Failure::appending)
 }
+
+/// A connection in a turn, and the ledger's end as a row.
+type Begun<S> = (<S as Server>::Connection, Option<Vec<Value>>);
 
 impl<S: Server> Inner<S> {
     /// Begin a turn, with the connection of the last one if that still works.
-    async fn begin(&self, last: Option<S::Connection>) -> Result<S::Connection, Failure> {
+    async fn begin(&self, last: Option<S::Connection>) -> Result<Begun<S>, Failure> {
         if let Some(connection) = last {
             match self.begin_with(connection).await? {
-                Ok(connection) => return Ok(connection),
+                Ok(begun) => return Ok(begun),
                 // It was started again meanwhile, or has closed what was idle.
                 Err(error) => tracing::info!(%error, "the connection to the store is made anew"),
             }
@@ -80,10 +85,10 @@ impl<S: Server> Inner<S> {
     async fn begin_with(
         &self,
         mut connection: S::Connection,
-    ) -> Result<Result<S::Connection, sqlx::Error>, Failure> {
+    ) -> Result<Result<Begun<S>, sqlx::Error>, Failure> {
         let at_most = self.options.lock_wait + self.options.patience;
         match timeout(at_most, S::begin(&mut connection, &self.options)).await {
-            Ok(Ok(Began::Alone)) => Ok(Ok(connection)),
+            Ok(Ok(Began::Alone(end))) => Ok(Ok((connection, end))),
             Ok(Ok(Began::Locked(holder))) => {
                 close(connection).await;
                 let waited = self.options.lock_wait;

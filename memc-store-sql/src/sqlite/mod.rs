@@ -12,15 +12,15 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use memc_core::ledger::{Commit, Head};
-use memc_core::model::Revision;
+use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Decide, Finding, Load, Store, StoreError, TurnError};
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use tokio::sync::RwLock;
 
-use crate::statement::{Columns, Dialect, ROWS, Statements, names, on_conflict};
+use crate::statement::{Dialect, Statements, names};
 use crate::turn::in_a_task;
-use crate::{ConnectError, Options, ledger};
+use crate::{ConnectError, Options, forget, ledger};
 use connection::Connections;
 use session::failure;
 
@@ -29,17 +29,10 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |n| format!("?{n}"),
         clock: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
         selected: |name, _| name.into(),
-        insert,
-        put: |table, columns, key| format!("{} {}", insert(table, columns), on_conflict(columns, key)),
-        delete: |table, key| format!("DELETE FROM {table} WHERE ({}) IN (VALUES {ROWS})", names(key)),
         after: |key| format!("({}) > ({})", names(key), vec!["?"; key.len()].join(", ")),
         after_values: |key| key,
     })
 });
-
-fn insert(table: &str, columns: Columns) -> String {
-    format!("INSERT INTO {table} ({}) VALUES {ROWS}", names(columns))
-}
 
 /// A ledger in a SQLite file. Any number of handles in any number of processes of one machine may be open on it.
 ///
@@ -74,6 +67,25 @@ impl SqliteStore {
         let connections = RwLock::new(Arc::new(connections));
         let inner = Inner { path, options, turns, connections, unsettled: AtomicBool::new(false) };
         Ok(SqliteStore { inner: Arc::new(inner) })
+    }
+
+    /// See [`crate::forget_history`].
+    pub(crate) async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let reading = |error| failure(error).reading("forget");
+        let away = |error| StoreError::unavailable("forget", error);
+        let mut writer = connection::writer(&self.inner.path).await.map_err(reading)?;
+        let mut forgotten = 0;
+        loop {
+            // In turns, since a writer who only tries again is not served in any order.
+            let _turn = self.inner.turns.take(self.inner.options.lock_wait).await.map_err(away)?;
+            let step = forget::step(&mut writer, &STATEMENTS, before).await;
+            let count = step.map_err(|failure| failure.reading("forget"))?;
+            forgotten += count as u64;
+            if count < forget::STEP {
+                connection::close(writer).await;
+                return Ok(forgotten);
+            }
+        }
     }
 
     /// Where the file is.

@@ -7,19 +7,24 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
 
 use crate::session::{Failure, Session};
-use crate::statement::Many;
+use crate::statement::{Kind, Step, names, next, on_conflict};
 use crate::value::{Type, Value};
 
 impl Session for SqliteConnection {
-    async fn change(&mut self, statement: &Many, rows: &[Vec<Value>]) -> Result<u64, Failure> {
-        let (mut changed, mut left) = (0, rows);
-        while !left.is_empty() {
-            let (sql, these, others) = statement.next(left);
-            changed +=
-                query(&sql, these.concat()).execute(&mut *self).await.map_err(failure)?.rows_affected();
-            left = others;
+    async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
+        let mut counts = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (mut changed, mut left) = (0, &step.rows[..]);
+            while !left.is_empty() {
+                let (these, others) = next(left);
+                let statement = statement(step, these.len()).into();
+                let done = query(&statement, these.concat()).execute(&mut *self).await.map_err(failure)?;
+                changed += done.rows_affected();
+                left = others;
+            }
+            counts.push(changed);
         }
-        Ok(changed)
+        Ok(counts)
     }
 
     async fn undo(&mut self) -> Result<(), Failure> {
@@ -34,6 +39,18 @@ impl Session for SqliteConnection {
     ) -> Result<Vec<Vec<Value>>, Failure> {
         let rows = query(sql, values).fetch_all(self).await.map_err(failure)?;
         rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+    }
+}
+
+/// The statement for a step that is of so many rows.
+fn statement(step: &Step, rows: usize) -> String {
+    let (table, columns) = (step.table, names(step.columns));
+    let row = format!("({})", vec!["?"; step.columns.len()].join(", "));
+    let rows = vec![row; rows].join(", ");
+    match step.kind {
+        Kind::Delete => format!("DELETE FROM {table} WHERE ({columns}) IN (VALUES {rows})"),
+        Kind::Insert => format!("INSERT INTO {table} ({columns}) VALUES {rows}"),
+        Kind::Put => format!("INSERT INTO {table} ({columns}) VALUES {rows} {}", on_conflict(step)),
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 use super::connection::{close, writer};
 use super::session::{failure, surely_not_committed};
 use super::{Inner, STATEMENTS};
-use crate::ledger::{Beginning, append, head, missed};
+use crate::ledger::{Beginning, append, end, head, missed};
 use crate::turn::{Caller, away};
 
 pub(super) async fn run(inner: Arc<Inner>, at: Head, mut caller: Caller) -> Result<Head, TurnError> {
@@ -77,8 +77,9 @@ impl Turn<'_> {
     async fn take(self, connection: &mut SqliteConnection) -> Result<Head, Ended> {
         let before = |error: TurnError| Ended::Before(error);
         begin(connection).await.map_err(|error| Ended::Unopened(failure(error).appending()))?;
-        let Beginning { head, missed, now } =
-            missed(connection, &STATEMENTS, self.at, FORMAT).await.map_err(before)?;
+        let end = end(connection, &STATEMENTS).await.map_err(|failure| before(failure.appending()))?;
+        let Beginning { end, missed, now } =
+            missed(connection, &STATEMENTS, end, self.at, FORMAT).await.map_err(before)?;
         let commits = self.caller.decide(missed, now).await.map_err(before)?;
         let unsettled = self.inner.is_unsettled();
         if unsettled {
@@ -86,7 +87,7 @@ impl Turn<'_> {
         }
         let savepoint = sqlx::raw_sql("SAVEPOINT appending").execute(&mut *connection).await;
         savepoint.map_err(|error| before(failure(error).appending()))?;
-        let after = append(connection, &STATEMENTS, head, &commits).await;
+        let after = append(connection, &end, &commits).await;
         let after = after.map_err(|failure| before(failure.appending()))?;
         match sqlx::raw_sql("COMMIT").execute(&mut *connection).await {
             Ok(_) => {
@@ -96,7 +97,7 @@ impl Turn<'_> {
                 Ok(after)
             }
             Err(error) if surely_not_committed(&error) => Err(before(failure(error).appending())),
-            Err(error) => Err(Ended::Committing { error, before: head, after }),
+            Err(error) => Err(Ended::Committing { error, before: end.head, after }),
         }
     }
 }

@@ -1,0 +1,117 @@
+//! What a turn costs, in counts: round trips to the server, and rows that are updated.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests fail by panicking
+
+#[path = "common/fleet.rs"]
+mod fleet;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fleet::{allocate, found};
+use memc_core::Fleet;
+use memc_core::fleet::Options;
+use memc_store_sql::connect;
+use memc_test_servers::{MariaDb, Postgres, Server};
+use sqlx::{Connection, PgConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Counts the round trips of connections that take turns.
+struct Counter {
+    url: String,
+    trips: Arc<AtomicUsize>,
+}
+
+impl Counter {
+    async fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let (trips, port) = (Arc::new(AtomicUsize::new(0)), server.port());
+        let url = server.url().replace(&format!(":{port}"), &format!(":{own}"));
+        let counter = Counter { url, trips: Arc::clone(&trips) };
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                tokio::spawn(pass(client, server, Arc::clone(&trips)));
+            }
+        });
+        counter
+    }
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let (mut takes_turns, mut was_answered) = (false, true);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(count @ 1..) = read else { return };
+                takes_turns |= asked[..count].windows(19).any(|part| part == b"SAVEPOINT appending");
+                // A long message comes in several pieces.
+                if takes_turns && was_answered {
+                    trips.fetch_add(1, Ordering::SeqCst);
+                }
+                was_answered = false;
+                server.write_all(&asked[..count]).await.unwrap();
+            }
+            read = server.read(&mut answered) => {
+                let Ok(count @ 1..) = read else { return };
+                was_answered = true;
+                if client.write_all(&answered[..count]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn count(server: &Server, expected: usize) {
+    let counter = Counter::before(server).await;
+    let fleet = Fleet::open(connect(&counter.url).await.unwrap(), Options::default()).await.unwrap();
+    found(&fleet).await;
+    // Until everything that is prepared is.
+    allocate(&fleet, 0..10).await;
+    let before = counter.trips.load(Ordering::SeqCst);
+    allocate(&fleet, 10..30).await;
+    assert_eq!(counter.trips.load(Ordering::SeqCst) - before, 20 * expected);
+}
+
+/// Begin and see the end; write everything; commit.
+#[tokio::test]
+async fn a_turn_on_postgres_is_three_round_trips() {
+    count(&Postgres::start(&[]), 3).await;
+}
+
+#[tokio::test]
+async fn a_turn_on_mariadb_is_three_round_trips() {
+    count(&MariaDb::start(&[]), 3).await;
+}
+
+/// What is updated in every turn becomes slow while a long snapshot keeps its old versions.
+#[tokio::test]
+async fn allocations_on_postgres_update_no_row() {
+    let server = Postgres::start(&[]);
+    let fleet = Fleet::open(connect(&server.url()).await.unwrap(), Options::default()).await.unwrap();
+    found(&fleet).await;
+    allocate(&fleet, 0..50).await;
+    let commits = fleet.status().revision.get();
+    drop(fleet);
+    // The server counts what a session has done when that ends.
+    let mut raw = PgConnection::connect(&server.url()).await.unwrap();
+    let counts = "SELECT sum(n_tup_ins) FILTER (WHERE relname = 'commits')::bigint, sum(n_tup_upd)::bigint, \
+                  sum(n_tup_del)::bigint \
+                  FROM pg_stat_user_tables WHERE relname NOT IN ('ledger', 'memc_migrations')";
+    for _ in 0..600 {
+        let (inserted, updated, deleted): (i64, i64, i64) =
+            sqlx::query_as(counts).fetch_one(&mut raw).await.unwrap();
+        if inserted.unsigned_abs() == commits {
+            assert_eq!((updated, deleted), (0, 0));
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(commits, 0, "the server's counts stayed behind");
+}
