@@ -1,11 +1,11 @@
 -- Hosts that wait after the fleet was set back to a backup: the epoch in which a host's ports were looked at, and those
--- of them that something unknown was found on. Commits and records of format 3 say so; a process that writes format 2
+-- of them that something unknown was found on. Format 4 (records of format 3): a program that does not know of this
 -- stops appending.
 --
 -- A change of the schema is no transaction here: every statement can be made again, in case this breaks off half way.
 -- The format comes first, so that nobody appends any more who does not know the columns.
 
-UPDATE ledger SET format = 3;
+UPDATE ledger SET format = 4;
 
 -- MySQL has no ADD COLUMN IF NOT EXISTS.
 SET @memc_columns = (

@@ -1,8 +1,8 @@
 -- Hosts that wait after the fleet was set back to a backup: the epoch in which a host's ports were looked at, and those
--- of them that something unknown was found on. Commits and records of format 3 say so; a process that writes format 2
+-- of them that something unknown was found on. Format 4 (records of format 3): a program that does not know of this
 -- stops appending.
 
-UPDATE ledger SET format = 3;
+UPDATE ledger SET format = 4;
 
 ALTER TABLE hosts ADD COLUMN found_ports TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(found_ports));
 ALTER TABLE hosts ADD COLUMN observed_epoch INTEGER NOT NULL DEFAULT 1 CHECK (observed_epoch >= 1);

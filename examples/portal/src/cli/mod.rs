@@ -1,8 +1,10 @@
-//! The command line: `memc-portal serve`, `user`, `token`, `accounts`, `doctor`, `restored`, `export`, `import`.
+//! The command line: `memc-portal serve`, `user`, `token`, `accounts`, `doctor`, `restored`, `history`, `export`,
+//! `import`.
 
 mod accounts;
 mod archive;
 mod doctor;
+mod history;
 mod inspect;
 mod places;
 mod restored;
@@ -55,6 +57,9 @@ enum Command {
     /// Say that the store was set back to an older backup: start a new epoch, so that hosts follow it again and nothing
     /// made since is taken for what is made from now on.
     Restored(restored::Restored),
+    /// What is kept of what happened.
+    #[command(subcommand)]
+    History(history::History),
     /// Write the fleet with its history to a file, to keep it or to move it to another store.
     Export(archive::Archive),
     /// Take such a file into an empty store of any kind, and compare what it then keeps.
@@ -80,6 +85,7 @@ pub fn run() -> ExitCode {
             Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
             Command::Export(archive) => archive.export().await.map(|()| ExitCode::SUCCESS),
             Command::Import(archive) => archive.import().await.map(|()| ExitCode::SUCCESS),
+            Command::History(history) => history.run().await.map(|()| ExitCode::SUCCESS),
             Command::Accounts(accounts) => accounts.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor::run(&doctor).await,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use memc_core::Store;
+use memc_core::model::Timestamp;
 
 use super::Failure;
 use crate::accounts::Accounts;
@@ -58,6 +59,17 @@ impl Places {
         open(&self.store).await
     }
 
+    /// Delete what happened before a moment from the history, and say how many commits that were.
+    pub(super) async fn forget_history(&self, before: Timestamp) -> Result<u64, Failure> {
+        if !self.store_exists() {
+            return Err(format!("there is no store {}", self.shown()).into());
+        }
+        if is_redis(&self.store) {
+            return Err("Redis keeps as many commits as ?history= in its URL says, by itself".into());
+        }
+        Ok(memc_store_sql::forget_history(&self.store, before).await?)
+    }
+
     /// The store's URL, for people: without a password.
     pub(super) fn shown(&self) -> String {
         without_password(&self.store)
@@ -75,10 +87,15 @@ impl Places {
 }
 
 async fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
-    Ok(match url.split(':').next() {
-        Some("redis" | "rediss" | "redis+cluster") => memc_store_redis::connect(url).await?,
-        _ => memc_store_sql::connect(url).await?,
+    Ok(if is_redis(url) {
+        memc_store_redis::connect(url).await?
+    } else {
+        memc_store_sql::connect(url).await?
     })
+}
+
+fn is_redis(url: &str) -> bool {
+    matches!(url.split(':').next(), Some("redis" | "rediss" | "redis+cluster"))
 }
 
 fn without_password(url: &str) -> String {

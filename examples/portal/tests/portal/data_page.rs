@@ -37,13 +37,14 @@ fn blocks() -> BTreeMap<String, String> {
 }
 
 /// What this test runs, so that a block that is added and that nobody runs is found out.
-const RUN: [&str; 12] = [
+const RUN: [&str; 13] = [
     "",
     "Backup/Accounts",
     "Backup/MariaDB",
     "Backup/PostgreSQL",
     "Backup/Redis, and any other store",
     "Backup/SQLite",
+    "History retention",
     "Restore/Accounts",
     "Restore/From an export",
     "Restore/MariaDB",
@@ -217,6 +218,32 @@ async fn sqlite_and_accounts_are_restored() {
     machine.run("Restore/SQLite");
     machine.is_restored().await;
     assert_eq!(users(), "ada\tadmin\t\n");
+}
+
+/// What is old goes, but not the newest 5,000, and what is left still agrees with the records.
+#[tokio::test]
+async fn old_history_is_forgotten() {
+    let machine = Machine::new(None, Vec::new());
+    machine.add_team("before").await;
+    machine.shell("systemctl stop memc-portal");
+    let database = format!("{}/data/memc.db", machine.path().display());
+    // More of them, and all but a few old: an id of its own each, and the id of the one before.
+    let fill = "CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+                    SELECT i, randomblob(16) AS id FROM n;
+                CREATE UNIQUE INDEX temp.by ON n (i);
+                INSERT INTO commits (revision, id, previous, at_ms, actor, action, target, detail, request, changes, last_id)
+                    SELECT i, a.id, coalesce((SELECT b.id FROM n AS b WHERE b.i = a.i - 1),
+                        (SELECT c.id FROM commits AS c WHERE c.revision = 2)), at_ms, actor, 'test', 'fleet', '', NULL, '[]', last_id
+                    FROM n AS a JOIN commits ON revision = 2;
+                UPDATE commits SET at_ms = revision;";
+    machine.shell(&format!("sqlite3 {database} \"{fill}\""));
+    assert!(machine.doctor().contains("with the 6000 commits that made them"));
+    machine.shell("systemctl start memc-portal");
+    machine.run("History retention");
+    let report = machine.doctor();
+    assert!(report.contains("the 5000 commits that are kept, from revision 1001 on"), "{report}");
+    assert!(report.contains("0 wrong"), "{report}");
+    machine.add_team("since").await;
 }
 
 #[tokio::test]

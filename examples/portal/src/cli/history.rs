@@ -1,0 +1,61 @@
+//! `memc-portal history …`
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use memc_core::model::Timestamp;
+
+use super::Failure;
+use super::places::Places;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum History {
+    /// Delete what happened long ago from the history. Records stay as they are, and the newest 5,000 commits in any case.
+    /// Portals may run meanwhile; once a day is often enough.
+    Forget(Forget),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Forget {
+    /// How old: days, as in 365d.
+    #[arg(long, env = "MEMC_OLDER_THAN", value_name = "DAYS")]
+    older_than: Days,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// A number of days, written `365d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Days(u32);
+
+impl FromStr for Days {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        days.map(Days).ok_or("write days like 365d")
+    }
+}
+
+impl History {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let History::Forget(Forget { older_than: Days(days), places }) = self;
+        let age = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
+        let forgotten = places.forget_history(Timestamp::of_this_machine().before(age)).await?;
+        println!("forgotten: {forgotten} commits");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_days() {
+        assert_eq!("365d".parse(), Ok(Days(365)));
+        for bad in ["365", "d", "1w", "-1d", "1.5d", "99999999999d"] {
+            assert!(bad.parse::<Days>().is_err(), "{bad}");
+        }
+    }
+}
