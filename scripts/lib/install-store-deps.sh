@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the database servers that the tests of the stores start for themselves, and what makes their certificates; does
-# nothing when they are there. As
-# root, or with sudo. No service is started: the tests run private servers in temporary directories.
+# nothing when they are there. As root, or with sudo. No service is started: the tests run private servers in temporary
+# directories.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

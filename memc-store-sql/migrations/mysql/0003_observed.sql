@@ -5,7 +5,7 @@
 -- A change of the schema is no transaction here: every statement can be made again, in case this breaks off half way.
 -- The format comes first, so that nobody appends any more who does not know the columns.
 
-UPDATE ledger SET format = 4;
+UPDATE ledger SET format = 3;
 
 -- MySQL has no ADD COLUMN IF NOT EXISTS.
 SET @memc_columns = (

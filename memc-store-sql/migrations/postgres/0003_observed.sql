@@ -2,7 +2,7 @@
 -- of them that something unknown was found on. Format 4 (records of format 3): a program that does not know of this
 -- stops appending.
 
-UPDATE ledger SET format = 4;
+UPDATE ledger SET format = 3;
 
 ALTER TABLE hosts ADD COLUMN found_ports json NOT NULL DEFAULT '[]';
 ALTER TABLE hosts ADD COLUMN observed_epoch bigint NOT NULL DEFAULT 1 CHECK (observed_epoch >= 1);

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use super::{HostView, Mark, PortUse, State, Touched};
 use crate::ledger::Head;
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId,
-    HostName, HostStatus, Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request,
-    RequestId, Revision, Team, TeamId, TeamName, Timestamp,
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName,
+    HostStatus, Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId,
+    Revision, Team, TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 

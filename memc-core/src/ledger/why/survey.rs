@@ -185,7 +185,8 @@ impl Survey {
     /// of the cluster.
     #[must_use]
     pub fn facts(self) -> Option<Facts> {
-        let Summary { question, revision, quota_left, policy, booked, cluster_memory, unobserved } = self.summary?;
+        let Summary { question, revision, quota_left, policy, booked, cluster_memory, unobserved } =
+            self.summary?;
         let copied = self.hosts.into_iter().filter_map(|(id, copied)| Some((id, copied?)));
         let (memory, count, current) = (question.memory, question.count, question.current);
         let (asked, moving) = match current {
