@@ -1,5 +1,5 @@
 -- Hosts that wait after the fleet was set back to a backup: the epoch in which a host's ports were looked at, and those
--- of them that something unknown was found on. Format 4 (records of format 3): a program that does not know of this
+-- of them that something unknown was found on. Format 3: a program that does not know of this
 -- stops appending.
 --
 -- A change of the schema is no transaction here: every statement can be made again, in case this breaks off half way.
