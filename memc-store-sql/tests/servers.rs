@@ -103,7 +103,7 @@ async fn newer_schema(server: Server) {
 async fn another_format(server: Server) {
     let store = connect(&server.url()).await.expect("connect");
     let head = append(&*store, Head::EMPTY).await.unwrap();
-    run(&server, "UPDATE ledger SET format = 100").await;
+    run(&server, "UPDATE ledger SET format = 99").await;
     assert_eq!(store.head().await.unwrap(), Head { format: 99, ..head });
     assert!(matches!(append(&*store, head).await, Err(TurnError::Format(99))));
     assert_eq!(store.commits(Revision::default(), 10).await.unwrap().len(), 1);

@@ -101,7 +101,7 @@ async fn another_format_is_not_appended_to() {
     let place = Place::new();
     let store = place.open().await;
     let head = append(&store, Head::EMPTY).await.unwrap();
-    run(&mut place.raw().await, "UPDATE ledger SET format = 100").await;
+    run(&mut place.raw().await, "UPDATE ledger SET format = 99").await;
     assert_eq!(store.head().await.unwrap(), Head { format: 99, ..head });
     assert!(matches!(append(&store, head).await, Err(TurnError::Format(99))));
     assert_eq!(store.commits(Revision::default(), 10).await.unwrap().len(), 1);

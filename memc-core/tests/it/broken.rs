@@ -156,12 +156,13 @@ impl Store for Careless {
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
         let flaw = self.flaw();
         if flaw == Flaw::Starving {
-            // Who had the last turn gets the next, unless it has been quiet for long.
-            for _ in 0..50 {
-                if self.server.first_in_line.load(Ordering::SeqCst) == self.handle {
-                    break;
-                }
+            // Who had the last turn gets the next, unless nobody had one for long.
+            let (mut before, mut quiet) = (self.lock().head(), 0);
+            while self.server.first_in_line.load(Ordering::SeqCst) != self.handle && quiet < 250 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
+                let head = self.lock().head();
+                quiet = if head == before { quiet + 1 } else { 0 };
+                before = head;
             }
         }
         let turn = match flaw {

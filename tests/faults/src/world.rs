@@ -21,6 +21,10 @@ const PORTS: u16 = 14;
 const HOST_MEMORY: u64 = 1400;
 const QUOTA: u64 = 2200;
 
+fn host(number: u8) -> HostName {
+    HostName::new(&format!("m{number}")).expect("a name")
+}
+
 /// A store by its URL.
 pub(crate) async fn connect(url: &str) -> Result<Arc<dyn Store>, String> {
     if url.starts_with("redis") {
@@ -47,10 +51,10 @@ pub(crate) async fn found_on(store: Arc<dyn Store>, accept_risks: bool) {
     let mut commands =
         vec![Command::CreateCluster { name: name.clone(), spec: ClusterSpec { ports, policy } }];
     commands.extend((0..HOSTS).map(|number| Command::AddHost {
-        name: HostName::new(&format!("m{number}")).expect("a name"),
+        name: host(number),
         spec: HostSpec {
             cluster: name.clone(),
-            address: IpAddr::from([10, 0, 0, 1 + number]),
+            address: IpAddr::from([127, 2, 0, 1 + number]),
             memory: Mib::new(HOST_MEMORY).expect("a size"),
             rack: Some(Rack::new(&format!("r{}", number % 3)).expect("a rack")),
             blocked_ports: BTreeSet::new(),
@@ -68,14 +72,20 @@ pub(crate) async fn found_on(store: Arc<dyn Store>, accept_risks: bool) {
     }
 }
 
-/// Say that the ledger was set back. The epoch that begins with it.
+/// Say that the ledger was set back, and that its hosts may be used. The epoch that begins with it.
 pub(crate) async fn start_epoch(url: &str) -> u32 {
     let store = connect(url).await.expect("connect");
     let fleet = Fleet::open(store, Options::default()).await.expect("open");
     let reason = Reason::new("an older backup was put back").expect("a reason");
     let actor = Principal::new("user:founder").expect("a name");
-    let order = Order { actor, request: None, command: Command::StartEpoch { reason } };
-    fleet.submit(order).await.expect("an epoch begins");
+    let hosts = (0..HOSTS).map(|number| Command::StateObserved {
+        host: host(number),
+        reason: Reason::new("no process runs on any").expect("a reason"),
+    });
+    for command in [Command::StartEpoch { reason }].into_iter().chain(hosts) {
+        let order = Order { actor: actor.clone(), request: None, command };
+        fleet.submit(order).await.expect("an epoch begins");
+    }
     fleet.read(|state| state.fleet().expect("a fleet").epoch)
 }
 
