@@ -36,6 +36,9 @@ pub enum Command {
     /// Start a new epoch, after the ledger was set back to an older backup: hosts follow its documents again though they
     /// had newer ones, numbers given out since the backup are not given out again, and no host takes anything new until
     /// it was looked at ([`NoteObserved`](Command::NoteObserved)).
+    ///
+    /// Its number is the time in seconds since 1970, and more than the one before. So the same backup may be put back again,
+    /// unless the store's clock is earlier than it was the last time, or the same second.
     StartEpoch {
         /// Which backup, and why.
         reason: Reason,

@@ -510,8 +510,32 @@ fn a_new_epoch_is_followed_and_its_numbers_are_new() {
     world.ok(Command::StateObserved { host: name("m1"), reason: name("nothing runs there") });
     world.ok(allocate("a", 10, 1));
     let document = document(&world.state, &name("m1"), false).unwrap();
-    assert_eq!(document.meta.epoch, 2);
+    let seconds = u32::try_from(world.now / 1000).unwrap();
+    assert_eq!(document.meta.epoch, seconds);
     assert!(document.meta.ids[&port(11211)].get() > 1 << 32);
+    // Another one in the same second is another one all the same.
+    world.ok(Command::StartEpoch { reason: name("an older one") });
+    assert_eq!(world.state.fleet().unwrap().epoch, seconds + 1);
+}
+
+/// Hosts have seen the epoch and the numbers of the first time, which the second time knows nothing of.
+#[test]
+fn the_same_backup_may_be_put_back_twice() {
+    let restored_at = |seconds: u64| {
+        let mut world = World::new(plain(), 10_000);
+        world.ok(add_host("m1", 1000, None));
+        world.now = world.now.max(1_800_000_000_000) + seconds * 1000;
+        world.ok(Command::StartEpoch { reason: name("last night's backup") });
+        world.ok(Command::StateObserved { host: name("m1"), reason: name("nothing runs there") });
+        let given_out = ["a", "b", "c"].map(|cache| {
+            world.ok(allocate(cache, 10, 1));
+            world.instances(cache)[0].id
+        });
+        (world.state.fleet().unwrap().epoch, given_out)
+    };
+    let ((first, before), (second, since)) = (restored_at(0), restored_at(1));
+    assert!(first < second, "{first}, {second}");
+    assert!(before.iter().max() < since.iter().min(), "{before:?}, {since:?}");
 }
 
 /// What an observer says of a host as it is now.
@@ -542,7 +566,10 @@ fn after_a_restore_a_host_takes_nothing_new_until_it_was_looked_at() {
     // Port 11211 is what the ledger knows; on 11212 something runs that it does not.
     world.ok(looked_at(&world, "m1", &[11211, 11212]));
     let host = world.state.host_named(&name("m1")).unwrap().host.clone();
-    assert_eq!((host.found_ports, host.observed_epoch), ([port(11212)].into(), 2));
+    assert_eq!(
+        (host.found_ports, host.observed_epoch),
+        ([port(11212)].into(), world.state.fleet().unwrap().epoch)
+    );
     world.ok(resize("a", 11));
     world.ok(allocate("b", 10, 1));
     assert_eq!(world.instances("b")[0].port, port(11213));

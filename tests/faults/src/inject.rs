@@ -210,7 +210,8 @@ impl Campaign<'_> {
         if self.server.is_some() {
             all.for_each(|worker| self.signal("CONT", worker));
         }
-        // A backup that was put back before leads to the same epoch once more: one that no worker has seen is needed.
+        // An epoch that no worker has seen is needed. It comes from a clock, and SQLite's are those of the processes, which
+        // were moved; and a backup may be put back twice within one second.
         let mut epoch = 0;
         while epoch <= self.epoch {
             epoch = self.runtime.block_on(world::start_epoch(&self.direct));

@@ -123,7 +123,7 @@ async fn hosts_that_wait_after_a_restore() {
         memc_core::ledger::Command::NoteObserved {
             host: host.name.clone(),
             revision: host.revision,
-            epoch: 2,
+            epoch: state.fleet().unwrap().epoch,
             ports,
             in_use: [ports.first].into(),
         }

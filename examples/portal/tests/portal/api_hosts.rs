@@ -122,7 +122,7 @@ async fn after_a_restore_hosts_wait_and_what_was_found_is_shown() {
         memc_core::ledger::Command::NoteObserved {
             host: host.name.clone(),
             revision: host.revision,
-            epoch: 2,
+            epoch: state.fleet().unwrap().epoch,
             ports: state.cluster(host.cluster).unwrap().ports,
             in_use: [memc_core::model::Port::new(11210).unwrap()].into(),
         }

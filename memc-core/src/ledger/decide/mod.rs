@@ -23,6 +23,9 @@ const FORGOTTEN_AT_ONCE: usize = 8;
 
 /// Numbers that may have been given out between a backup and its restore: far more than a fleet has instances.
 const NUMBERS_LOST: u64 = 1 << 32;
+/// Numbers given out in a second at most: ten times what any store appends. With it numbers stay below 2^53, which JSON
+/// carries everywhere, until the year 2242.
+const NUMBERS_A_SECOND: u64 = 1 << 20;
 
 /// What carrying out a command comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +144,12 @@ impl<'a> Draft<'a> {
 
     fn start_epoch(mut self, reason: &Reason) -> Result<Outcome, Refusal> {
         let fleet = self.state.fleet().cloned().ok_or_else(|| not_found(Object::Cluster, "fleet"))?;
-        let (epoch, last_id) = (fleet.epoch.saturating_add(1), fleet.last_id.saturating_add(NUMBERS_LOST));
+        // The same backup may be put back twice. What the first time came to is unknown the second time, but it was earlier:
+        // an epoch and numbers that follow the clock are later than all of that.
+        let seconds = self.now.as_millis() / 1000;
+        let epoch = fleet.epoch.saturating_add(1).max(u32::try_from(seconds).unwrap_or(u32::MAX));
+        let lost = fleet.last_id.saturating_add(NUMBERS_LOST);
+        let last_id = lost.max(seconds.saturating_mul(NUMBERS_A_SECOND));
         self.put(Record::Fleet(FleetRecord { epoch, last_id, ..fleet }));
         Ok(self.done("fleet.start-epoch", "fleet".into(), format!("epoch {epoch}: {reason}"), Key::Fleet))
     }
