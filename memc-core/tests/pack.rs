@@ -115,7 +115,7 @@ fn triplets_are_packed_without_waste() {
 }
 
 #[test]
-#[ignore = "takes a minute in a debug build: cargo test --release -p memc-core --test pack -- --ignored"]
+#[ignore = "minutes in a debug build: scripts/test long"]
 fn all_uniform_items_and_triplets() {
     for (at, n) in [120, 250, 500, 1000].into_iter().enumerate() {
         for seed in 0..20 {
@@ -138,9 +138,9 @@ fn all_uniform_items_and_triplets() {
 }
 
 #[test]
-fn many_small_instances_meet_the_sum_bound() {
+fn a_million_small_instances_meet_the_sum_bound() {
     let mut next = numbers(3);
-    let problem = problem(65_536, 100_000, || 64 << next(0, 8));
+    let problem = problem(65_536, 1_000_000, || 64 << next(0, 8));
     let packing = first_fit_decreasing(&problem);
     assert_eq!(verify(&problem, &packing), Ok(()));
     assert!(packing.bins.len() as u64 <= packing.bound + 1);

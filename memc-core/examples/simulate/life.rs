@@ -35,6 +35,9 @@ const VIOLATIONS_SHOWN: u64 = 20;
 pub(crate) struct Report {
     pub(crate) text: String,
     pub(crate) sound: bool,
+    /// Allocations refused until the end of the turnover: before anything was lost.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
+    pub(crate) refused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,7 @@ struct Moment {
     booked: u64,
     memory: u64,
     largest: u64,
+    refused: u64,
 }
 
 pub(crate) struct Life {
@@ -93,6 +97,7 @@ pub(crate) fn life(arguments: &Arguments) -> Report {
     Report {
         text: life.report(&at_the_end, &drained),
         sound: life.tally.violations + life.tally.wrongly_refused == 0,
+        refused: at_the_end.refused,
     }
 }
 
@@ -543,7 +548,7 @@ impl Life {
     fn moment(&mut self) -> Moment {
         let (booked, memory) = self.booked_and_memory();
         let largest = self.largest_fit();
-        Moment { instances: self.instances, booked, memory, largest }
+        Moment { instances: self.instances, booked, memory, largest, refused: self.tally.refused }
     }
 
     /// The largest instance that fits now: what an explanation says, which the second implementation has to agree with.

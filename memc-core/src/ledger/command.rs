@@ -170,7 +170,8 @@ pub enum Command {
         /// The moves, each of which fits once those before it are over; at most 4,096, each instance once.
         steps: Vec<PlanStep>,
     },
-    /// Begin the next step of a plan: start the copy. If anything is not as the step expects, the plan stops instead.
+    /// Begin the next step of a plan: start the copy. If anything is not as the step expects, the plan stops instead:
+    /// whoever carries it out plans again from what is there by then.
     BeginStep {
         /// Which.
         plan: PlanId,

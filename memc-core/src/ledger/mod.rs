@@ -4,6 +4,7 @@
 mod command;
 mod commit;
 mod decide;
+mod growth;
 mod refusal;
 mod state;
 mod why;
@@ -11,6 +12,7 @@ mod why;
 pub use command::{ClusterPatch, ClusterSpec, Command, HostPatch, HostSpec, Order, Seen};
 pub use commit::{Action, Change, Commit, FORMAT, Head, Receipt};
 pub use decide::{Decision, decide};
+pub use growth::booked_over_time;
 pub use refusal::{Object, Refusal};
 pub use state::{HostView, Inconsistent, PortUse, Ports, State};
 pub use why::{Facts, HostsToAdd, MoveOffer, Rule, Survey, WhyNot};

@@ -462,7 +462,7 @@ fn agrees_for_many_steps_4() {
 }
 
 #[test]
-#[ignore = "six minutes: STEPS=100000000 cargo test --release -p memc-core --test it agrees_for_long -- --ignored"]
+#[ignore = "six minutes: scripts/test long"]
 fn agrees_for_long() {
     let steps = std::env::var("STEPS").map_or(100_000_000, |steps| steps.parse().expect("STEPS is a number"));
     agrees_for(steps);

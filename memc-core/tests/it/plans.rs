@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 
 use memc_core::ledger::Command;
 use memc_core::model::*;
-use memc_core::placement::plan::{Answer, Budget, Plan as Found, check, drain, rebalance};
+use memc_core::placement::plan::{Answer, Budget, Step, check, drain, rebalance};
 use proptest::prelude::*;
 
 use crate::world::*;
 
 /// Start a plan and carry out every step of it as hosts and observers would.
-fn carry_out(world: &mut World, found: &Found) {
-    let steps: Vec<PlanStep> = (found.steps.iter())
+pub(crate) fn carry_out(world: &mut World, goal: PlanGoal, empties: &[HostId], found: &[Step]) {
+    let steps: Vec<PlanStep> = (found.iter())
         .map(|step| {
             let instance = world.state.instance(step.instance).unwrap();
             let (from, port, memory) = (instance.host, instance.port, instance.memory);
             PlanStep { instance: step.instance, from, port, memory, to: step.to }
         })
         .collect();
-    let (empties, goal) = (found.emptied.iter().copied().collect::<BTreeSet<_>>(), PlanGoal::Drain);
-    let command = Command::StartPlan { cluster: name("web"), goal, empties, steps };
+    let hosts: BTreeSet<HostId> = empties.iter().copied().collect();
+    let command = Command::StartPlan { cluster: name("web"), goal, empties: hosts, steps };
     let Key::Plan { id: plan } = world.ok(command).receipt.subject else { panic!("no plan") };
-    for (number, step) in found.steps.iter().enumerate() {
+    for (number, step) in found.iter().enumerate() {
         world.ok(Command::BeginStep { plan, step: number as u32 });
         let old = world.state.instance(step.instance).unwrap().clone();
         let copy = world.state.instance(old.moved_to.unwrap()).unwrap().clone();
@@ -32,7 +32,7 @@ fn carry_out(world: &mut World, found: &Found) {
         world.stopped(&old).unwrap();
     }
     assert_eq!(world.state.plan(plan).unwrap().status, PlanStatus::Done);
-    for host in &found.emptied {
+    for host in empties {
         assert_eq!(world.state.host(*host).unwrap().instances, 0);
     }
     assert_eq!(world.state, world.reloaded());
@@ -79,7 +79,7 @@ proptest! {
         };
         if let Some(found) = found {
             check(&layout, &found, Budget::UNLIMITED).unwrap();
-            carry_out(&mut world, &found);
+            carry_out(&mut world, PlanGoal::Drain, &found.emptied, &found.steps);
         }
     }
 }

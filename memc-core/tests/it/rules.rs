@@ -1,6 +1,6 @@
 //! Every rule of a fleet, one by one.
 
-use memc_core::ledger::{ClusterPatch, Command, HostPatch, MoveOffer, Order, Refusal, Rule, Seen};
+use memc_core::ledger::{ClusterPatch, Command, HostPatch, Order, Refusal, Rule, Seen};
 use memc_core::model::*;
 use memc_core::pillar::document;
 
@@ -96,8 +96,12 @@ fn a_growth_that_does_not_fit_is_told_the_cheapest_move() {
     world.ok(allocate("b", 300, 1));
     assert_eq!(world.host_of(&world.instances("a")[0]), world.host_of(&world.instances("b")[0]));
     let refusal = world.refused(resize("a", 800));
-    let moves = refusal.why().unwrap().moves;
-    assert_eq!(moves, Some(MoveOffer { moves: 1, cold: mib(300) }), "b goes cold, a does not: {refusal}");
+    let offer = refusal.why().unwrap().moves.clone().unwrap();
+    assert_eq!((offer.moves, offer.cold), (1, mib(300)), "b goes cold, a does not: {refusal}");
+    assert_eq!(refusal.why().unwrap().clone().for_member().moves.unwrap().steps, []);
+    // Carried out, they make the room that was missing.
+    crate::plans::carry_out(&mut world, PlanGoal::MakeRoom, &[], &offer.steps);
+    world.ok(resize("a", 800));
     // No move helps where no host is large enough.
     assert_eq!(world.refused(resize("a", 1001)).why().unwrap().moves, None);
 }

@@ -60,6 +60,30 @@ proptest! {
     }
 }
 
+/// The promise of room to grow, with the default policy, after every instance was replaced once.
+fn keeps_room_to_grow(hosts: u64, fills: &[u64]) {
+    for &fill in fills {
+        let arguments =
+            Arguments { hosts, instances: 1_000_000, seed: 1, headroom: 10, fill, balance: false };
+        let report = life(&arguments);
+        assert!(report.sound, "{}", report.text);
+        let value = |key: &str| -> f64 {
+            let mut lines = report.text.lines().filter_map(|line| line.split_once(' '));
+            lines.find(|(other, _)| *other == key).unwrap().1.parse().unwrap()
+        };
+        assert!((value("fill_percent") - fill as f64).abs() < 1.0, "{}", report.text);
+        assert!(value("grow_in_place_percent") >= 97.0, "{}", report.text);
+        // So none that a tighter policy would have avoided.
+        assert_eq!(report.refused, 0, "{}", report.text);
+    }
+}
+
+#[test]
+#[ignore = "minutes in a debug build: scripts/test long"]
+fn a_fleet_keeps_room_to_grow() {
+    keeps_room_to_grow(1000, &[60, 75, 85]);
+}
+
 /// A checker that never fails checks nothing: places that break each rule are found.
 #[test]
 fn broken_rules_are_found() {

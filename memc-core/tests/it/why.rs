@@ -537,7 +537,7 @@ fn check(fleet: &Fleet, command: &Command) {
     let waits = |view: &&&HostView| view.host.status != HostStatus::Lost && fleet.state.waits(&view.host);
     assert_eq!(why.unobserved as usize, fleet.hosts().iter().filter(waits).count(), "{command:?}");
     // Whether the moves do make room is for the tests of plans.
-    if let Some(offer) = why.moves {
+    if let Some(offer) = &why.moves {
         assert!(matches!(command, Command::Resize { .. }) && offer.moves > 0 && offer.cold > Mib::ZERO);
     }
     let member = why.clone().for_member();

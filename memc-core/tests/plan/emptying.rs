@@ -107,7 +107,7 @@ fn never_better_than_proved_and_close_with_little_work() {
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release -p memc-core --test plan -- --ignored"]
+#[ignore = "minutes in a debug build: scripts/test long"]
 fn close_to_proved_optima() {
     let sums = measure(usize::MAX, WORK);
     assert!(sums.hosts * 100 >= sums.of_hosts * 99, "{sums:?}");

@@ -104,11 +104,11 @@ fn agree(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn agree_with_a_search_of_every_state() {
-    agree(0..100);
+    agree(0..500);
 }
 
 #[test]
-#[ignore = "minutes in a debug build: cargo test --release -p memc-core --test plan -- --ignored"]
+#[ignore = "minutes in a debug build: scripts/test long"]
 fn agree_with_a_search_of_every_state_often() {
     agree(1_000..3_000);
 }

@@ -79,20 +79,26 @@ pub struct HostsToAdd {
 }
 
 /// Moves that would make room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MoveOffer {
     /// How many instances.
     pub moves: u32,
     /// How much memory goes cold, MiB: what the moved instances hold.
     pub cold: Mib,
+    /// The moves, in an order in which each fits. For operators, who may start them with [`Command::StartPlan`]; empty for
+    /// others.
+    pub steps: Vec<plan::Step>,
 }
 
 impl WhyNot {
-    /// Without what only operators may know: hosts.
+    /// Without what only operators may know: hosts, and other teams' instances.
     #[must_use]
     pub fn for_member(mut self) -> Self {
         self.uncordon.clear();
         self.add = None;
+        if let Some(offer) = &mut self.moves {
+            offer.steps.clear();
+        }
         self
     }
 }
@@ -238,8 +244,8 @@ impl Facts {
             return None;
         }
         match plan::make_room(layout, request, Budget::UNLIMITED, WORK) {
-            Answer::Plan(plan) => {
-                Some(MoveOffer { moves: u32::try_from(plan.steps.len()).ok()?, cold: plan.cold })
+            Answer::Plan(plan::Plan { steps, cold, .. }) => {
+                Some(MoveOffer { moves: u32::try_from(steps.len()).ok()?, cold, steps })
             }
             Answer::Infeasible(_) | Answer::Undecided => None,
         }

@@ -49,7 +49,8 @@ impl fmt::Display for Trend {
     }
 }
 
-/// When what is booked reaches `capacity`, from what was booked at some points in time, in any order.
+/// When what is booked reaches `capacity`, from what was booked at some points in time, in any order:
+/// [`booked_over_time`](crate::ledger::booked_over_time) reads them from the ledger.
 ///
 /// A line through the points by the median of the slopes of all pairs (Theil, 1950; Sen, 1968): unlike least squares
 /// it stays where it is while up to 29 % of the points are far off, as after one large cache that came and went. The
