@@ -1,23 +1,24 @@
-//! What a long snapshot, as a dump holds one, does to the rate of allocations on a private PostgreSQL server.
+//! What dumps, and a long snapshot as a long dump holds one, do to the rate of allocations on a private PostgreSQL server.
 //!
 //! ```text
 //! cargo run --release -p memc-store-sql --example old_snapshot [SECONDS]
 //! ```
 //!
-//! Three periods of so many seconds (20 unless said otherwise): without, with a snapshot that is held open, and without
-//! again.
+//! Four periods of so many seconds (20 unless said otherwise): without, with a snapshot that is held open, beside
+//! `pg_dump`, one after the other without a pause, and without again.
 
 #![allow(clippy::unwrap_used)] // a benchmark that cannot go on may panic
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memc_core::Fleet;
 use memc_core::fleet::Options;
-use memc_core::ledger::{ClusterSpec, Command, HostSpec, Order};
+use memc_core::ledger::{self, ClusterSpec, HostSpec, Order};
 use memc_core::model::{
     CacheName, ClusterName, HostName, Mib, Policy, Port, PortRange, Principal, RequestId, TeamName,
 };
@@ -27,7 +28,7 @@ use sqlx::{Connection, PgConnection, raw_sql};
 const HOSTS: usize = 1000;
 const CLIENTS: usize = 64;
 
-fn order(command: Command) -> Order {
+fn order(command: ledger::Command) -> Order {
     Order { actor: Principal::new("user:speed").unwrap(), request: None, command }
 }
 
@@ -35,9 +36,9 @@ async fn found(fleet: &Fleet) {
     let (cluster, team) = (ClusterName::new("web").unwrap(), TeamName::new("shop").unwrap());
     let ports = PortRange { first: Port::new(11210).unwrap(), last: Port::new(65535).unwrap() };
     let spec = ClusterSpec { ports, policy: Policy::default() };
-    let quota = Command::SetQuota { cluster: cluster.clone(), team: team.clone(), memory: Mib::MAX };
-    let create = Command::CreateCluster { name: cluster.clone(), spec };
-    for command in [create, Command::CreateTeam { name: team }, quota] {
+    let quota = ledger::Command::SetQuota { cluster: cluster.clone(), team: team.clone(), memory: Mib::MAX };
+    let create = ledger::Command::CreateCluster { name: cluster.clone(), spec };
+    for command in [create, ledger::Command::CreateTeam { name: team }, quota] {
         fleet.submit(order(command)).await.unwrap();
     }
     for host in 0..HOSTS {
@@ -49,7 +50,7 @@ async fn found(fleet: &Fleet) {
             blocked_ports: BTreeSet::new(),
         };
         let name = HostName::new(&format!("m{host}.example.com")).unwrap();
-        fleet.submit(order(Command::AddHost { name, spec })).await.unwrap();
+        fleet.submit(order(ledger::Command::AddHost { name, spec })).await.unwrap();
     }
 }
 
@@ -60,7 +61,7 @@ async fn allocate(fleet: Fleet, client: usize, done: Arc<AtomicU64>, stop: Arc<A
             return;
         }
         let name = format!("c{client}-{number}");
-        let command = Command::Allocate {
+        let command = ledger::Command::Allocate {
             team: TeamName::new("shop").unwrap(),
             name: CacheName::new(&name).unwrap(),
             cluster: ClusterName::new("web").unwrap(),
@@ -88,6 +89,17 @@ async fn rate(what: &str, seconds: u64, done: &AtomicU64) -> f64 {
     rate
 }
 
+/// How many dumps there were.
+fn dump_again_and_again(url: &str, stop: &AtomicBool) -> u32 {
+    let mut dumps = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut dump = Command::new("pg_dump");
+        assert!(dump.args(["--file=/dev/null", "--dbname"]).arg(url).status().unwrap().success());
+        dumps += 1;
+    }
+    dumps
+}
+
 #[tokio::main]
 async fn main() {
     let seconds = std::env::args().nth(1).map_or(20, |it| it.parse().unwrap());
@@ -107,8 +119,16 @@ async fn main() {
     raw_sql(begin).execute(&mut dump).await.unwrap();
     let with = rate("with a snapshot held open", seconds, &done).await;
     raw_sql("COMMIT").execute(&mut dump).await.unwrap();
+    let stop_dumping = Arc::new(AtomicBool::new(false));
+    let (url, stop_it) = (server.url(), Arc::clone(&stop_dumping));
+    let dumping = tokio::task::spawn_blocking(move || dump_again_and_again(&url, &stop_it));
+    let beside = rate("beside pg_dump", seconds, &done).await;
+    stop_dumping.store(true, Ordering::Relaxed);
+    let dumps = dumping.await.unwrap();
     let again = rate("without again", seconds, &done).await;
-    println!("with / without: {:.2}", with / (without + again) * 2.0);
+    let without = f64::midpoint(without, again);
+    println!("with a snapshot / without: {:.2}", with / without);
+    println!("beside {dumps} dumps / without: {:.2}", beside / without);
 
     stop.store(true, Ordering::Relaxed);
     for client in clients {
