@@ -116,7 +116,9 @@ const TABLES: [(&str, &str); 12] = [
     ("clusters", "Sets of hosts that users choose from, with the ports that instances get and the policy."),
     (
         "hosts",
-        "Machines, by their Salt minion ids. `served` is the last revision whose document was fetched as evidence.",
+        "Machines, by their Salt minion ids. `served` is the last revision whose document was fetched as evidence. After a \
+         restore a host takes nothing new until its ports were looked at: `observed_epoch` is the epoch in which they were, \
+         `found_ports` are those that something unknown was found on, which are not given out.",
     ),
     ("teams", "Owners of caches."),
     ("quotas", "How much memory a team may have in a cluster."),
@@ -283,10 +285,11 @@ async fn columns(
 
 /// What PostgreSQL's migrations say about tables and columns, by `table` and `table.column`: the comment before each.
 fn comments() -> BTreeMap<String, String> {
-    let migrations = [
-        include_str!("../migrations/postgres/0001_ledger.sql"),
-        include_str!("../migrations/postgres/0002_numbers.sql"),
-    ];
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres")).unwrap();
+    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let migrations: Vec<String> =
+        files.into_iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let (mut comments, mut table, mut comment) = (BTreeMap::new(), String::new(), Vec::new());
     for line in migrations.iter().flat_map(|migration| migration.lines()) {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -294,3 +294,45 @@ async fn an_unsafe_store_is_refused_unless_its_risk_is_accepted() {
     assert_eq!(doctor.status.code(), Some(1));
     assert!(report.contains("WRONG     postgres.fsync") && report.contains(told), "{report}");
 }
+
+/// The setting, its value, the value that is needed, and how to set it, as opening says it.
+#[tokio::test]
+async fn doctor_says_what_is_unsafe_on_every_server() {
+    let in_mysqld = "set it in the [mysqld] section of the server's configuration";
+    let mariadb = |name: &str, value: &str| memc_test_servers::MariaDb::start(&[(name, value)]);
+    let postgres = |name: &str| memc_test_servers::Postgres::start(&[(name, "off")]);
+    let redis = |name: &str, value: &str| memc_test_servers::Redis::start(&[(name, value)]);
+    let cases = [
+        (
+            postgres("full_page_writes"),
+            "postgres.full_page_writes",
+            "full_page_writes is off, on is needed: set it in postgresql.conf, or ALTER SYSTEM, and reload",
+        ),
+        (
+            mariadb("innodb-flush-log-at-trx-commit", "2"),
+            "mariadb.innodb_flush_log_at_trx_commit",
+            &format!(
+                "innodb_flush_log_at_trx_commit is 2, 1 or 3 is needed: {in_mysqld}, or with SET GLOBAL"
+            ),
+        ),
+        (
+            mariadb("innodb-doublewrite", "0"),
+            "mariadb.innodb_doublewrite",
+            &format!("innodb_doublewrite is OFF, ON is needed: {in_mysqld} and start it again"),
+        ),
+        (redis("appendfsync", "everysec"), "redis.appendfsync", "appendfsync is everysec, needed is always"),
+        (redis("appendonly", "no"), "redis.appendonly", "needed is yes"),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let accounts = format!("sqlite://{}/people.db", directory.path().display());
+    for (server, code, told) in cases {
+        let places = ["--store", &server.url(), "--accounts", &accounts];
+        let refused = run(&[&["serve", "--listen", "127.0.0.1:0"], &places[..]].concat(), "");
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && errors.contains(told), "{code}: {errors}");
+        let doctor = run(&[&["doctor"], &places[..]].concat(), "");
+        let report = String::from_utf8(doctor.stdout).unwrap();
+        assert_eq!(doctor.status.code(), Some(1), "{code}: {report}");
+        assert!(report.contains(&format!("WRONG     {code}")) && report.contains(told), "{code}: {report}");
+    }
+}
