@@ -9,6 +9,7 @@ mod read;
 mod reply;
 mod safety;
 mod script;
+mod tls;
 mod trim;
 mod turn;
 mod url;
@@ -33,6 +34,10 @@ use script::Scripts;
 /// Open the store that a URL names: `redis://host:6379/0` for one server, `redis+cluster://host1:6379,host2:6379` for
 /// Redis Cluster, with some of its nodes. `user:password@` goes before the first host. `?prefix=memc` is the hash tag
 /// of all keys, `?history=100000` how many commits are kept.
+///
+/// `rediss://` and `rediss+cluster://` encrypt connections and check the server's certificate, which has to be for the
+/// host in the URL: by the authorities that the system trusts, or only by those of `?cacert=/path/ca.crt`.
+/// `?cert=/path/client.crt&key=/path/client.key` is what the server knows this program by, where it asks.
 ///
 /// # Errors
 /// See [`ConnectError`].

@@ -10,13 +10,14 @@ use std::time::Duration;
 use memc_core::store::{Finding, Severity};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
+    Value,
 };
 use tokio::time::Instant;
 
 use crate::error::Failure;
 use crate::safety;
+use crate::tls;
 use crate::url::{Address, Target};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -209,8 +210,7 @@ impl Link {
         if let Some(password) = &self.target.password {
             login = login.set_password(password);
         }
-        let server = ConnectionAddr::Tcp(address.host.clone(), address.port);
-        let client = Client::open(server.into_connection_info()?.set_redis_settings(login))?;
+        let client = tls::client(&self.target, address, login)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(answer));

@@ -1,6 +1,7 @@
 //! What stands against trusting a server with what it acknowledges.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use memc_core::store::{Finding, Severity};
@@ -10,7 +11,7 @@ use redis::{RedisError, Value};
 use crate::error::Failure;
 use crate::link::Link;
 use crate::reply;
-use crate::url::Address;
+use crate::url::{Address, Target};
 
 /// The oldest version with everything the scripts use: streams trimmed by id, blocking by fractions of a second.
 const OLDEST: (u64, u64) = (6, 2);
@@ -87,6 +88,22 @@ fn of_info(info: &HashMap<&str, &str>) -> Vec<Finding> {
     findings
 }
 
+/// What goes over a network is worth knowing; over this machine's loopback interface it is nobody else's.
+fn of_connection(target: &Target, address: &Address) -> Option<Finding> {
+    let host = address.host.as_str();
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback());
+    (target.tls.is_none() && !here).then(|| {
+        note(
+            "redis.plaintext",
+            &format!(
+                "the connection to {address} is not encrypted: whoever can listen to the network in between reads \
+                 the password, and whoever can change it changes the fleet. Set up TLS on the server and write \
+                 rediss://, or keep it on a network of its own"
+            ),
+        )
+    })
+}
+
 /// Not a finding: there is a limit, so the policy matters.
 const LIMIT: &str = "maxmemory";
 
@@ -147,6 +164,7 @@ pub(crate) async fn check(link: &Link) -> Result<Vec<Finding>, Failure> {
     let mut current = link.current().await?;
     let mut findings = findings(&mut current.connection).await.map_err(away)?;
     link.accept(&findings);
+    findings.extend(of_connection(&link.target, &current.address));
     if link.target.cluster {
         let nodes: String =
             redis::cmd("CLUSTER").arg("NODES").query_async(&mut current.connection).await.map_err(away)?;
@@ -191,4 +209,27 @@ async fn of_other(link: &Link, node: &Address) -> Option<Finding> {
     };
     let message = format!("the cluster's node {node}, which may come to hold the ledger: {message}");
     Some(note("redis.other_node", &message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RedisOptions;
+
+    #[test]
+    fn what_leaves_this_machine_unencrypted_is_said() {
+        let found = |url: &str| {
+            let target = crate::url::read(url, &mut RedisOptions::default()).unwrap();
+            of_connection(&target, &target.addresses[0]).map(|it| (it.severity, it.code))
+        };
+        let said = Some((Severity::Note, "redis.plaintext".to_owned()));
+        for url in ["redis://10.0.0.5", "redis://db.example.com", "redis+cluster://[fd00::1]:7000"] {
+            assert_eq!(found(url), said, "{url}");
+        }
+        for url in ["redis://127.0.0.1", "redis://[::1]", "redis://localhost:7000"] {
+            assert_eq!(found(url), None, "{url}");
+        }
+        #[cfg(feature = "tls")]
+        assert_eq!(found("rediss://10.0.0.5"), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! Which servers a URL means.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::{ConnectError, RedisOptions};
 
@@ -47,10 +48,20 @@ impl Address {
     }
 }
 
+/// What a connection is encrypted with; the server's certificate is checked in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// A file with the only authorities that are trusted; those of the system where none is given.
+    pub(crate) authorities: Option<PathBuf>,
+    /// Files with this program's certificate and its key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
 /// The servers, how to log in, and whose keys. Shown without the password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) cluster: bool,
+    pub(crate) tls: Option<Tls>,
     /// One server, or some nodes of the cluster.
     pub(crate) addresses: Vec<Address>,
     pub(crate) database: i64,
@@ -62,7 +73,8 @@ pub(crate) struct Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.cluster { "redis+cluster://" } else { "redis://" })?;
+        let (kind, secure) = (if self.cluster { "+cluster" } else { "" }, self.tls.is_some());
+        write!(f, "redis{}{kind}://", if secure { "s" } else { "" })?;
         for (number, address) in self.addresses.iter().enumerate() {
             write!(f, "{}{address}", if number == 0 { "" } else { "," })?;
         }
@@ -84,17 +96,21 @@ const CHARACTERS: &str = "?prefix= takes 1 to 64 letters, digits, '.', '-' and '
 /// Read a URL, and into the options what it says about them.
 pub(crate) fn read(url: &str, options: &mut RedisOptions) -> Result<Target, ConnectError> {
     let wrong = |why: &'static str| Err(ConnectError::Url(why));
-    let (cluster, rest) = match url.split_once("://") {
-        Some(("redis", rest)) => (false, rest),
-        Some(("redis+cluster", rest)) => (true, rest),
-        Some(("rediss" | "rediss+cluster", _)) => {
+    let (cluster, mut tls, rest) = match url.split_once("://") {
+        Some(("redis", rest)) => (false, None, rest),
+        Some(("redis+cluster", rest)) => (true, None, rest),
+        Some(("rediss", rest)) => (false, Some(Tls::default()), rest),
+        Some(("rediss+cluster", rest)) => (true, Some(Tls::default()), rest),
+        _ => {
             return wrong(
-                "TLS is not supported: use a private network, or a tunnel (stunnel) that listens on this machine, and \
-                 write redis://",
+                "write redis://host:6379/0 or redis+cluster://host1:6379,host2:6379,host3:6379; rediss:// and \
+                 rediss+cluster:// where connections are to be encrypted",
             );
         }
-        _ => return wrong("write redis://host:6379/0 or redis+cluster://host1:6379,host2:6379,host3:6379"),
     };
+    if tls.is_some() && !cfg!(feature = "tls") {
+        return wrong("this program was built without encrypted connections");
+    }
     let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     let (login, rest) = match rest.rsplit_once('@') {
         Some((login, rest)) => (Some(login), rest),
@@ -135,6 +151,7 @@ pub(crate) fn read(url: &str, options: &mut RedisOptions) -> Result<Target, Conn
         }
     }
     let mut prefix = "memc".to_owned();
+    let (mut certificate, mut key) = (None, None);
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("prefix", value)) => {
@@ -148,10 +165,32 @@ pub(crate) fn read(url: &str, options: &mut RedisOptions) -> Result<Target, Conn
                 Ok(commits) => options.history = commits,
                 Err(_) => return wrong("?history= takes a number of commits"),
             },
-            _ => return wrong("the parameters are ?prefix= and ?history="),
+            Some((name @ ("cacert" | "cert" | "key"), value)) => {
+                let Some(tls) = &mut tls else {
+                    return wrong(
+                        "?cacert=, ?cert= and ?key= are for encrypted connections: write rediss://",
+                    );
+                };
+                let Some(path) = decoded(value).filter(|path| !path.is_empty()).map(PathBuf::from) else {
+                    return wrong("?cacert=, ?cert= and ?key= take the path of a file");
+                };
+                match name {
+                    "cacert" => tls.authorities = Some(path),
+                    "cert" => certificate = Some(path),
+                    _ => key = Some(path),
+                }
+            }
+            _ => return wrong("the parameters are ?prefix=, ?history=, ?cacert=, ?cert= and ?key="),
         }
     }
-    Ok(Target { cluster, addresses, database, user, password, prefix })
+    if let Some(tls) = &mut tls {
+        tls.identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return wrong("?cert= and ?key= go together"),
+        };
+    }
+    Ok(Target { cluster, tls, addresses, database, user, password, prefix })
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -199,6 +238,19 @@ mod tests {
         assert_eq!(it.addresses, [address("a", 1), address("b", 6379), address("fd00::1", 3)]);
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn encrypted() {
+        let it = target("rediss://memc:secret@h/1");
+        assert_eq!((it.cluster, it.database, it.tls.clone()), (false, 1, Some(Tls::default())));
+        assert_eq!(format!("{it}"), "rediss://h:6379/1?prefix=memc");
+        let it = target("rediss+cluster://a,b?cacert=/etc/a%20b/ca.crt&cert=c.crt&key=c.key");
+        assert_eq!(format!("{it}"), "rediss+cluster://a:6379,b:6379?prefix=memc");
+        let tls = it.tls.unwrap();
+        assert_eq!(tls.authorities, Some("/etc/a b/ca.crt".into()));
+        assert_eq!(tls.identity, Some(("c.crt".into(), "c.key".into())));
+    }
+
     #[test]
     fn history() {
         let mut options = RedisOptions::default();
@@ -223,7 +275,11 @@ mod tests {
             "redis://h:70000",
             "redis://h/one",
             "redis+cluster://a,b/1",
-            "rediss://h",
+            "rediss://",
+            "redis://h?cacert=ca.crt",
+            "rediss://h?cacert=",
+            "rediss://h?cert=c.crt",
+            "rediss://h?key=c.key",
             "redis://user@h",
             "redis://u:%zz@h",
             "redis://h?prefix=",

@@ -5,62 +5,13 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use common::append;
 use memc_core::ledger::Head;
 use memc_store_sql::connect;
-use memc_test_servers::{MariaDb, Postgres, Server};
+use memc_test_servers::{Authority, MariaDb, Postgres, Server};
 use sqlx::{Connection, PgConnection};
-use tempfile::TempDir;
-
-fn run(command: &mut Command) {
-    let output = command.output().expect("it can be started");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// An authority of one's own.
-struct Authority(TempDir);
-
-impl Authority {
-    fn new() -> Self {
-        let authority = Authority(tempfile::tempdir().unwrap());
-        let make =
-            ["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=test authority", "-newkey", "rsa:2048"];
-        run(authority.openssl(&make).args(["-keyout", "ca.key", "-out", "ca.crt"]));
-        authority
-    }
-
-    fn openssl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("openssl");
-        command.current_dir(self.0.path()).args(arguments);
-        command
-    }
-
-    fn certificate(&self) -> PathBuf {
-        self.0.path().join("ca.crt")
-    }
-
-    /// Certify a server: its certificate and key are put where its data is, and where it can read them.
-    fn certify(&self, server: &Server, name: &str) -> (PathBuf, PathBuf) {
-        let extensions = format!("subjectAltName = {name}\nextendedKeyUsage = serverAuth\n");
-        std::fs::write(self.0.path().join("extensions"), extensions).unwrap();
-        let ask = ["req", "-nodes", "-subj", "/CN=test server", "-newkey", "rsa:2048"];
-        run(self.openssl(&ask).args(["-keyout", "server.key", "-out", "server.csr"]));
-        let sign = ["x509", "-req", "-days", "2", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key"];
-        run(self.openssl(&sign).args(["-CAcreateserial", "-extfile", "extensions", "-out", "server.crt"]));
-        let placed = ["server.crt", "server.key"].map(|file| {
-            let placed = server.data().join(file);
-            std::fs::copy(self.0.path().join(file), &placed).unwrap();
-            run(Command::new("chown").arg(format!("--reference={}", server.data().display())).arg(&placed));
-            run(Command::new("chmod").arg("600").arg(&placed));
-            placed
-        });
-        let [certificate, key] = placed;
-        (certificate, key)
-    }
-}
 
 async fn is_refused(url: &str) {
     let error = connect(url).await.expect_err(url);
@@ -77,7 +28,7 @@ async fn postgres() {
     };
     assert!(connect(&with(&ours.certificate(), &server)).await.is_err(), "it does not speak TLS yet");
     let settings = [("ssl", "on"), ("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")];
-    ours.certify(&server, "IP:127.0.0.1");
+    let _ = ours.certify(&server.data(), "IP:127.0.0.1");
     server.restart_with(&settings);
 
     let url = with(&ours.certificate(), &server);
@@ -90,7 +41,7 @@ async fn postgres() {
 
     is_refused(&with(&other.certificate(), &server)).await;
     // Of the right authority, for another server.
-    ours.certify(&server, "DNS:other.example.com");
+    let _ = ours.certify(&server.data(), "DNS:other.example.com");
     server.restart();
     is_refused(&url).await;
 }
@@ -103,7 +54,7 @@ async fn mariadb() {
         format!("{}?ssl-mode=VERIFY_IDENTITY&ssl-ca={}", server.url(), ca.display())
     };
     assert!(connect(&with(&ours.certificate(), &server)).await.is_err(), "it does not speak TLS yet");
-    let (certificate, key) = ours.certify(&server, "IP:127.0.0.1");
+    let (certificate, key) = ours.certify(&server.data(), "IP:127.0.0.1");
     let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
     server.restart_with(&[("ssl-cert", &certificate), ("ssl-key", &key), ("require-secure-transport", "ON")]);
 
@@ -115,7 +66,7 @@ async fn mariadb() {
 
     is_refused(&with(&other.certificate(), &server)).await;
     // Of the right authority, for another server.
-    ours.certify(&server, "DNS:other.example.com");
+    let _ = ours.certify(&server.data(), "DNS:other.example.com");
     server.restart();
     is_refused(&url).await;
 }

@@ -21,6 +21,8 @@ pub(crate) const SAFE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "alw
 pub(crate) struct Server {
     process: Option<Child>,
     pub(crate) port: u16,
+    /// The port for encrypted connections, if its settings name certificates.
+    encrypted_port: Option<u16>,
     directory: TempDir,
     settings: Vec<String>,
 }
@@ -33,11 +35,13 @@ impl Server {
 
     pub(crate) fn start_with(settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let settings = settings.iter().map(|it| (*it).to_owned()).collect();
+        let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+        let encrypted = settings.iter().any(|it| it == "--tls-cert-file");
         // Another test may take the free port first: then this one's server ends at once.
-        let mut server = Server { process: None, port: 0, directory, settings };
+        let mut server = Server { process: None, port: 0, encrypted_port: None, directory, settings };
         for _ in 0..5 {
             server.port = free_port();
+            server.encrypted_port = encrypted.then(free_port);
             server.run();
             if server.is_up() {
                 return server;
@@ -52,6 +56,7 @@ impl Server {
             .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--logfile", "redis.log"])
             .args(["--port", &self.port.to_string()])
             .args(["--dir", self.path().to_str().unwrap()])
+            .args(self.encrypted_port.iter().flat_map(|port| ["--tls-port".to_owned(), port.to_string()]))
             .args(&self.settings)
             .current_dir(self.path())
             .stdin(Stdio::null())
@@ -91,6 +96,10 @@ impl Server {
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn encrypted_address(&self) -> String {
+        format!("127.0.0.1:{}", self.encrypted_port.unwrap())
     }
 
     /// As another program would connect.
@@ -168,19 +177,28 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    fn node() -> Server {
-        let mut settings = SAFE.to_vec();
-        settings.extend(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
-        Server::start_with(&settings)
+    fn node(more: &[&str]) -> Server {
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        Server::start_with(&[&SAFE, &cluster[..], more].concat())
     }
 
     pub(crate) fn start() -> Self {
-        let nodes: Vec<Server> = (0..3).map(|_| Self::node()).collect();
+        Self::start_with(&[])
+    }
+
+    /// With settings that name certificates: nodes talk to each other over TLS, too.
+    pub(crate) fn start_encrypted(settings: &[&str]) -> Self {
+        Self::start_with(&[&["--tls-cluster", "yes"], settings].concat())
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
+        let nodes: Vec<Server> = (0..3).map(|_| Self::node(settings)).collect();
         for (node, (first, last)) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
             node.call(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
         }
         for node in &nodes[1..] {
-            node.call(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port.to_string()]);
+            let first = nodes[0].encrypted_port.unwrap_or(nodes[0].port);
+            node.call(&["CLUSTER", "MEET", "127.0.0.1", &first.to_string()]);
         }
         let cluster = Cluster { nodes };
         cluster.wait_until_whole();
@@ -204,7 +222,7 @@ impl Cluster {
 
     /// One more node, which follows one of the masters and has what it has.
     pub(crate) fn replica_of(&self, master: usize) -> Server {
-        let (replica, master) = (Self::node(), &self.nodes[master]);
+        let (replica, master) = (Self::node(&[]), &self.nodes[master]);
         replica.call(&["CLUSTER", "MEET", "127.0.0.1", &master.port.to_string()]);
         let Value::BulkString(id) = master.call(&["CLUSTER", "MYID"]) else { panic!("a node's id") };
         let (id, since) = (String::from_utf8(id).unwrap(), Instant::now());

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::panic)] // tests fail by panicking
 
+mod authority;
 mod process;
 mod template;
 mod turns;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use authority::Authority;
 pub use turns::{Wanting, assert_fair};
 
 /// Only here; and checkpoints as rare as they are usually, although the log's files are small.

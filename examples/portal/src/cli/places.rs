@@ -13,8 +13,9 @@ use crate::accounts::Accounts;
 #[derive(Debug, Clone, Args)]
 pub(super) struct Places {
     /// Where the fleet is kept: sqlite:///path/memc.db, postgres://user:password@host/database,
-    /// mysql://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379. Give a URL
-    /// with a password by the environment variable: other users of the machine see arguments.
+    /// mysql://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379; rediss:// and
+    /// rediss+cluster:// over TLS. Give a URL with a password by the environment variable: other users of the machine
+    /// see arguments.
     #[arg(long, env = "MEMC_STORE", value_name = "URL", hide_env_values = true)]
     store: String,
     /// Where users and tokens are kept: sqlite:///path/accounts.db. Without it, beside the fleet: for memc.db that is
@@ -95,7 +96,7 @@ async fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
 }
 
 fn is_redis(url: &str) -> bool {
-    matches!(url.split(':').next(), Some("redis" | "rediss" | "redis+cluster"))
+    matches!(url.split(':').next(), Some("redis" | "rediss" | "redis+cluster" | "rediss+cluster"))
 }
 
 fn without_password(url: &str) -> String {
