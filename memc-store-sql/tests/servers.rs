@@ -12,7 +12,7 @@ use common::{Then, append, append_changes, drop_turns, load, one, refusals};
 use memc_core::ledger::{Change, Commit, Head};
 use memc_core::model::{
     Cluster, ClusterId, ClusterName, Host, HostId, HostName, HostStatus, Key, Mib, Policy, Port, PortRange,
-    Record, Revision,
+    Record, Revision, Team, TeamId,
 };
 use memc_core::store::TurnError;
 use memc_store_sql::{ConnectError, Options, connect, connect_with};
@@ -504,4 +504,56 @@ async fn postgres_reads_commits_in_their_order() {
     for plan in plans {
         assert!(plan.contains("->  Index Scan using commits_pkey") && !plan.contains("->  Sort"), "{plan}");
     }
+}
+
+/// One commit whose JSON takes about so many bytes.
+fn long(bytes: usize) -> Vec<Vec<Change>> {
+    let team = |number| {
+        let name = format!("{}{number}", "a".repeat(38));
+        let team = Team { id: TeamId::new(1), name: name.parse().unwrap(), revision: Revision::new(1) };
+        Change::Put(Record::Team(team))
+    };
+    let each = serde_json::to_string(&team(0)).unwrap().len() + 1;
+    vec![(0..bytes / each).map(|number| team(number % 2)).collect()]
+}
+
+/// MariaDB takes messages up to a length; what is longer is refused by name, and the store goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_may_be_nearly_as_long_as_the_servers_messages() {
+    const MIB: usize = 1 << 20;
+    let mut server = MariaDb::start(&[]);
+    let store = connect(&server.url()).await.expect("connect");
+    assert_eq!(store.check().await.unwrap(), []);
+    let mut at = append(&*store, Head::EMPTY).await.unwrap();
+    // Two digits a byte, as others are sent, would be too long from 8 MiB on.
+    for bytes in [9 * MIB, 15 * MIB] {
+        let (before, changes) = (at, long(bytes));
+        at = append_changes(&*store, at, changes.clone()).await.expect("append");
+        let read = store.commits(before.revision, 1).await.unwrap();
+        assert!(read[0].changes == changes[0], "{bytes}");
+    }
+    let refused = append_changes(&*store, at, long(17 * MIB)).await;
+    let told = "max_allowed_packet is 16777216, 33554432 is needed";
+    assert!(
+        matches!(&refused, Err(TurnError::Conflict(why)) if why.to_string().contains(told)),
+        "{refused:?}"
+    );
+    at = append(&*store, at).await.expect("append");
+    assert_eq!(load(&*store).await.len(), 2);
+
+    server.restart_with(&[("max_allowed_packet", "64M")]);
+    let before = at;
+    at = append_changes(&*store, at, long(17 * MIB)).await.expect("append");
+    let read = store.commits(before.revision, 1).await.unwrap();
+    assert!(read[0].changes == long(17 * MIB)[0]);
+
+    // Where it takes less than messages usually have, they are shorter.
+    server.restart_with(&[("max_allowed_packet", "1M")]);
+    let findings = connect(&server.url()).await.expect("connect").check().await.unwrap();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].code, "mariadb.max_allowed_packet");
+    at = append_changes(&*store, at, vec![long(MIB / 8).remove(0); 16]).await.expect("append");
+    let refused = append_changes(&*store, at, long(MIB)).await;
+    assert!(matches!(refused, Err(TurnError::Conflict(_))), "{refused:?}");
+    append(&*store, at).await.expect("append");
 }

@@ -17,14 +17,24 @@ impl Session for MySqlConnection {
     async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
         let mut counts = vec![0; steps.len()];
         let (mut statements, mut of) = (String::new(), Vec::new());
+        let most = longest_message(self, steps).await?;
+        // A message is sent when it is longer, and a statement more is at most as long again.
+        let digits = MOST_BYTES.min(most / 4);
         for (number, step) in steps.iter().enumerate() {
             let mut left = &step.rows[..];
-            while !left.is_empty() {
-                let (rows, others) = left.split_at(if is_update(step) { 1 } else { text::few(left) });
+            while let Some(first) = left.first() {
+                let few = text::few(left, digits).min(if is_update(step) { 1 } else { usize::MAX });
+                if few == 0 {
+                    run(self, &mem::take(&mut statements), steps, &mem::take(&mut of), &mut counts).await?;
+                    counts[number] += run_apart(self, step, first, most).await?;
+                    left = &left[1..];
+                    continue;
+                }
+                let (rows, others) = left.split_at(few);
                 text::write(&mut statements, step, rows);
                 of.push((number, rows.len()));
                 left = others;
-                if statements.len() > MOST_BYTES {
+                if statements.len() > digits {
                     run(self, &mem::take(&mut statements), steps, &mem::take(&mut of), &mut counts).await?;
                 }
             }
@@ -63,12 +73,52 @@ async fn run(
     let mut done = raw_sql(AssertSqlSafe(statements)).fetch_many(connection);
     while let Some(done) = done.try_next().await.map_err(failure)? {
         if let (Either::Left(done), Some((step, rows))) = (done, of.next()) {
-            // One that inserts or updates counts the latter twice; it is of all, or fails.
-            let upserts = steps[*step].kind == Kind::Put && !is_update(&steps[*step]);
-            counts[*step] += if upserts { *rows as u64 } else { done.rows_affected() };
+            counts[*step] += if upserts(&steps[*step]) { *rows as u64 } else { done.rows_affected() };
         }
     }
     Ok(())
+}
+
+/// Whether rows are inserted or updated: the latter are counted twice, but it is of all, or fails.
+fn upserts(step: &Step) -> bool {
+    step.kind == Kind::Put && !is_update(step)
+}
+
+/// Run the statement of one long row of a step.
+async fn run_apart(
+    connection: &mut MySqlConnection,
+    step: &Step,
+    row: &Vec<Value>,
+    most: usize,
+) -> Result<u64, Failure> {
+    let (statement, values) = text::apart(step, row);
+    // With the message's head, and each value's type and length.
+    let bytes = statement.len() + text::bytes(row) + 1024;
+    if bytes > most {
+        let needed = bytes.next_power_of_two();
+        let why = format!(
+            "a change takes a message of {bytes} bytes, max_allowed_packet is {most}, {needed} is needed: set it in the \
+             [mysqld] section of the server's configuration and start it again"
+        );
+        return Err(Failure::TooLong(why.into()));
+    }
+    let statement = query(&statement.into(), values).persistent(false);
+    let done = statement.execute(connection).await.map_err(failure)?;
+    Ok(if upserts(step) { 1 } else { done.rows_affected() })
+}
+
+/// Bytes in the steps' texts from which on the server is asked how long a message may be: every one takes as much, unless it
+/// was told otherwise, which a finding says.
+const ASKED_FROM: usize = 256 << 10;
+
+/// How long a message the server takes. It closes the connection on a longer one, so that nobody would know why.
+async fn longest_message(connection: &mut MySqlConnection, steps: &[Step]) -> Result<usize, Failure> {
+    if steps.iter().flat_map(|step| &step.rows).map(|row| text::bytes(row)).sum::<usize>() < ASKED_FROM {
+        return Ok(usize::MAX);
+    }
+    let asked = sqlx::query_scalar("SELECT @@max_allowed_packet");
+    let most: u64 = asked.fetch_one(connection).await.map_err(failure)?;
+    Ok(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 fn query(sql: &Arc<str>, values: Vec<Value>) -> Query<'static, MySql, MySqlArguments> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use memc_core::store::Finding;
+use memc_core::store::{Finding, Severity};
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::MySql;
@@ -11,7 +11,10 @@ use crate::table::TABLES;
 
 /// Those that are looked at. Not every server has every one.
 const NAMES: &str = "'innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'sql_mode', 'wsrep_on', 'log_bin', \
-                     'sync_binlog', 'read_only', 'super_read_only', 'innodb_read_only'";
+                     'sync_binlog', 'read_only', 'super_read_only', 'innodb_read_only', 'max_allowed_packet'";
+
+/// In bytes; what servers have where nothing else is said. A commit is at most a little smaller.
+const PACKET: u64 = 16 << 20;
 
 #[derive(Debug, Clone, Default)]
 struct Settings {
@@ -38,8 +41,9 @@ pub(super) async fn findings(connection: &mut MySqlConnection) -> Result<Vec<Fin
 fn judge(settings: &Settings) -> Vec<Finding> {
     let variable = |name: &str| settings.variables.get(name).map(String::as_str);
     let mut findings = Vec::new();
+    let finding = refuse;
     let mut refuse = |setting: &str, is: Option<&str>, needed: &str, how: &str| {
-        findings.push(refuse(MySql::KIND, setting, is.unwrap_or("not to be read"), needed, how));
+        findings.push(finding(MySql::KIND, setting, is.unwrap_or("not to be read"), needed, how));
     };
     let how = "set it in the [mysqld] section of the server's configuration, or with SET GLOBAL";
     let flush = variable("innodb_flush_log_at_trx_commit");
@@ -75,6 +79,15 @@ fn judge(settings: &Settings) -> Vec<Finding> {
     for (table, engine) in &settings.other_engines {
         let how = format!("ALTER TABLE {table} ENGINE = InnoDB");
         refuse("engine", Some(&format!("{engine} for table {table}")), "InnoDB", &how);
+    }
+    if let Some(packet) =
+        variable("max_allowed_packet").filter(|it| it.parse().is_ok_and(|it: u64| it < PACKET))
+    {
+        let how = "a change that takes a longer message is refused. Set it in the [mysqld] section of the server's \
+                   configuration, or with SET GLOBAL";
+        let small = finding(MySql::KIND, "max_allowed_packet", packet, &PACKET.to_string(), how);
+        // Nothing is lost by it.
+        findings.push(Finding { severity: Severity::Note, ..small });
     }
     findings
 }
@@ -117,6 +130,11 @@ mod tests {
         }
         assert_eq!(codes(&[("log_bin", "ON")]), ["mariadb.sync_binlog"]);
         assert_eq!(codes(&[("log_bin", "ON"), ("sync_binlog", "1")]), [""; 0]);
+        assert_eq!(codes(&[("max_allowed_packet", "16777216")]), [""; 0]);
+        let small = judge(&settings(&[("max_allowed_packet", "1048576")]));
+        assert_eq!((small.len(), small[0].severity), (1, Severity::Note), "{small:?}");
+        let told = "max_allowed_packet is 1048576, 16777216 is needed";
+        assert!(small[0].message.starts_with(told), "{small:?}");
         let unknown = judge(&Settings::default());
         assert_eq!(unknown.len(), 3, "{unknown:?}");
         assert!(unknown.iter().all(|finding| finding.message.contains("not to be read")), "{unknown:?}");

@@ -15,23 +15,47 @@ pub(super) fn is_update(step: &Step) -> bool {
 pub(super) const MOST_BYTES: usize = 1 << 20;
 const MOST_ROWS: usize = 256;
 
-/// How many of the rows, at least one, one statement takes.
-pub(super) fn few(rows: &[Vec<Value>]) -> usize {
-    let digits = |value: &Value| match value {
-        Value::Text(text) => 2 * text.len(),
-        Value::Bytes(bytes) => 2 * bytes.len(),
+/// How many bytes a row's texts have. In a statement they take two digits each.
+pub(super) fn bytes(row: &[Value]) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
         Value::Null | Value::Integer(_) => 0,
     };
+    row.iter().map(bytes).sum()
+}
+
+/// How many of the rows one statement of at most so many digits takes; none if the first is longer.
+pub(super) fn few(rows: &[Vec<Value>], digits: usize) -> usize {
     let mut length = 0;
     let fit = rows.iter().take(MOST_ROWS).take_while(|row| {
-        length += row.iter().map(digits).sum::<usize>();
-        length <= MOST_BYTES
+        length += 2 * bytes(row);
+        length <= digits
     });
-    fit.count().max(1)
+    fit.count()
+}
+
+/// The statement for one row with its values apart: they go as they are, in half the bytes, but alone.
+pub(super) fn apart(step: &Step, row: &Vec<Value>) -> (String, Vec<Value>) {
+    let (mut statement, mut values) = (String::new(), Vec::new());
+    write_with(&mut statement, step, std::slice::from_ref(row), &mut |out, value| {
+        out.push('?');
+        values.push(value.clone());
+    });
+    (statement, values)
 }
 
 /// Write the statement for some rows of a step; for one row if it is an update.
 pub(super) fn write(out: &mut String, step: &Step, rows: &[Vec<Value>]) {
+    write_with(out, step, rows, &mut literal);
+}
+
+fn write_with(
+    out: &mut String,
+    step: &Step,
+    rows: &[Vec<Value>],
+    literal: &mut impl FnMut(&mut String, &Value),
+) {
     let (table, columns) = (step.table, names(step.columns));
     // Writing to a string does not fail.
     let _ = match step.kind {
@@ -39,9 +63,9 @@ pub(super) fn write(out: &mut String, step: &Step, rows: &[Vec<Value>]) {
         Kind::Put if is_update(step) => {
             let (key, set) = rows.first().map_or((&[][..], &[][..]), |row| row.split_at(step.key));
             let _ = write!(out, "UPDATE {table} SET ");
-            assignments(out, ", ", &step.columns[step.key..], set);
+            assignments(out, ", ", &step.columns[step.key..], set, literal);
             let _ = write!(out, " WHERE ");
-            assignments(out, " AND ", &step.columns[..step.key], key);
+            assignments(out, " AND ", &step.columns[..step.key], key, literal);
             out.push(';');
             return;
         }
@@ -68,7 +92,13 @@ pub(super) fn write(out: &mut String, step: &Step, rows: &[Vec<Value>]) {
     out.push(';');
 }
 
-fn assignments(out: &mut String, between: &str, columns: Columns, values: &[Value]) {
+fn assignments(
+    out: &mut String,
+    between: &str,
+    columns: Columns,
+    values: &[Value],
+    literal: &mut impl FnMut(&mut String, &Value),
+) {
     for (number, ((name, _), value)) in columns.iter().zip(values).enumerate() {
         let _ = write!(out, "{}{name} = ", if number == 0 { "" } else { between });
         literal(out, value);
@@ -109,9 +139,10 @@ mod tests {
     #[test]
     fn long_rows_are_sent_apart() {
         let row = |length: usize| vec![Value::Integer(1), Value::Text("x".repeat(length))];
-        assert_eq!(few(&vec![row(10); 1000]), MOST_ROWS);
-        assert_eq!(few(&vec![row(MOST_BYTES / 8); 10]), 4);
-        assert_eq!(few(&[row(MOST_BYTES), row(1)]), 1);
+        assert_eq!(few(&vec![row(10); 1000], MOST_BYTES), MOST_ROWS);
+        assert_eq!(few(&vec![row(MOST_BYTES / 8); 10], MOST_BYTES), 4);
+        assert_eq!(few(&[row(50), row(1)], 100), 1);
+        assert_eq!(few(&[row(51), row(1)], 100), 0);
     }
 
     #[test]
@@ -138,9 +169,12 @@ mod tests {
         );
         step.kind = Kind::Put;
         assert_eq!(
-            text(&step, &[row]),
+            text(&step, std::slice::from_ref(&row)),
             format!("UPDATE teams SET name = {name}, revision = NULL WHERE id = 7;")
         );
+        let (statement, values) = apart(&step, &row);
+        assert_eq!(statement, "UPDATE teams SET name = ?, revision = ? WHERE id = ?;");
+        assert_eq!(values, [row[1].clone(), Value::Null, Value::Integer(7)]);
         step = Step { kind: Kind::Delete, columns: &teams.columns[..1], ..step };
         assert_eq!(text(&step, &[vec![Value::Integer(-7)]]), "DELETE FROM teams WHERE (id) IN ((-7));");
     }
