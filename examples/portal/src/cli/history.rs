@@ -1,10 +1,8 @@
 //! `memc-portal history …`
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use memc_core::model::Timestamp;
 
 use super::Failure;
 use super::places::Places;
@@ -40,8 +38,7 @@ impl FromStr for Days {
 impl History {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let History::Forget(Forget { older_than: Days(days), places }) = self;
-        let age = Duration::from_secs(u64::from(days) * 24 * 60 * 60);
-        let forgotten = places.forget_history(Timestamp::of_this_machine().before(age)).await?;
+        let forgotten = places.forget_history(days).await?;
         println!("forgotten: {forgotten} commits");
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use memc_core::Store;
@@ -9,6 +10,13 @@ use memc_core::model::Timestamp;
 
 use super::Failure;
 use crate::accounts::Accounts;
+
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many days before now, by this machine's clock.
+pub(super) fn ago(days: u32) -> Timestamp {
+    Timestamp::of_this_machine().before(DAY * days)
+}
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct Places {
@@ -60,15 +68,21 @@ impl Places {
         open(&self.store).await
     }
 
-    /// Delete what happened before a moment from the history, and say how many commits that were.
-    pub(super) async fn forget_history(&self, before: Timestamp) -> Result<u64, Failure> {
+    /// Whether old history is forgotten when somebody says so.
+    pub(super) fn keeps_history(&self) -> Result<(), Failure> {
+        match is_redis(&self.store) {
+            true => Err("Redis keeps as many commits as ?history= in its URL says, by itself".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Delete what happened so many days ago from the history, and say how many commits that were.
+    pub(super) async fn forget_history(&self, days: u32) -> Result<u64, Failure> {
         if !self.store_exists() {
             return Err(format!("there is no store {}", self.shown()).into());
         }
-        if is_redis(&self.store) {
-            return Err("Redis keeps as many commits as ?history= in its URL says, by itself".into());
-        }
-        Ok(memc_store_sql::forget_history(&self.store, before).await?)
+        self.keeps_history()?;
+        Ok(memc_store_sql::forget_history(&self.store, ago(days)).await?)
     }
 
     /// The store's URL, for people: without a password.

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
-use super::places::Places;
+use super::places::{DAY, Places};
 use crate::app::{App, Settings};
 use crate::serve::{self, PillarTokens};
 
@@ -45,6 +45,10 @@ pub(super) struct Serve {
     /// Serve although the store could lose what it acknowledges (see `doctor`).
     #[arg(long, env = "MEMC_ACCEPT_UNSAFE_STORE", value_parser = FalseyValueParser::new())]
     accept_unsafe_store: bool,
+    /// Delete what happened more than so many days ago from the history, now and once a day; without it, all is kept.
+    /// The newest 5,000 commits stay in any case. Redis keeps as many as ?history= in its URL says.
+    #[arg(long, env = "MEMC_HISTORY_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    history_days: Option<u32>,
     /// What to log, in the syntax of RUST_LOG, which is taken where this is not given; `info` by default.
     #[arg(long, env = "MEMC_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -87,6 +91,9 @@ impl Serve {
             .map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
         let listen = listener.local_addr()?;
         let access_without_token = self.access_without_token(listen)?;
+        if self.history_days.is_some() {
+            self.places.keeps_history()?;
+        }
 
         let accounts = self.places.create_accounts().await?;
         let store = self.places.open_store().await?;
@@ -113,11 +120,16 @@ impl Serve {
             observations: observer.as_ref().map_or_else(Observations::default, Observer::observations),
         };
         let observing = observer.map(|observer| tokio::spawn(observer.run()));
+        let forgetting = self.history_days.map(|days| tokio::spawn(forget(self.places.clone(), days)));
 
         println!("listening on http://{listen}");
         let served = serve::run(listener, serve::router(app, access)).await;
         if let Some(observing) = observing {
             observing.abort();
+        }
+        // It is done in steps, each durable by itself.
+        if let Some(forgetting) = forgetting {
+            forgetting.abort();
         }
         accounts.close().await;
         tracing::info!("stopped");
@@ -145,6 +157,20 @@ impl Serve {
             None => machine_name(),
         };
         Ok(Some(Observer::new(fleet.clone(), &name, observe::Options::default())?))
+    }
+}
+
+/// Look for old history once a day. Of several processes, those that come later find none.
+async fn forget(places: Places, days: u32) {
+    let mut daily = tokio::time::interval(DAY);
+    loop {
+        daily.tick().await;
+        match places.forget_history(days).await {
+            Ok(commits) => tracing::info!(commits, days, "old history was forgotten"),
+            Err(error) => {
+                tracing::warn!(%error, "old history could not be forgotten; tomorrow it is tried again")
+            }
+        }
     }
 }
 

@@ -4,12 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use memc_core::archive::export;
+use memc_core::fleet::Options;
+use memc_core::ledger::{Commit, Head, Order};
+use memc_core::model::{CommitId, Revision, Timestamp};
+use memc_core::store::{Decide, MemoryStore};
+use memc_core::{Fleet, Store};
 use memc_test_servers::{MariaDb, Postgres, Redis};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{api, succeed};
+use crate::program::{api, run, succeed};
 
 /// The blocks of commands, by their headings: `Backup/SQLite`.
 fn blocks() -> BTreeMap<String, String> {
@@ -37,14 +45,15 @@ fn blocks() -> BTreeMap<String, String> {
 }
 
 /// What this test runs, so that a block that is added and that nobody runs is found out.
-const RUN: [&str; 13] = [
+const RUN: [&str; 14] = [
     "",
     "Backup/Accounts",
     "Backup/MariaDB",
     "Backup/PostgreSQL",
     "Backup/Redis, and any other store",
     "Backup/SQLite",
-    "History retention",
+    "History retention/By hand",
+    "History retention/By the portals",
     "Restore/Accounts",
     "Restore/From an export",
     "Restore/MariaDB",
@@ -86,7 +95,13 @@ esac
 "#;
 
 impl Machine {
-    fn new(store: Option<&str>, mut places: Vec<(&'static str, String)>) -> Machine {
+    fn new(store: Option<&str>, places: Vec<(&'static str, String)>) -> Machine {
+        let machine = Machine::stopped(store, places);
+        machine.shell("systemctl start memc-portal");
+        machine
+    }
+
+    fn stopped(store: Option<&str>, mut places: Vec<(&'static str, String)>) -> Machine {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().display().to_string();
         for name in ["etc", "data", "backup", "bin"] {
@@ -120,7 +135,6 @@ impl Machine {
         let systemctl = machine.path().join("bin/systemctl");
         std::fs::write(&systemctl, SYSTEMCTL.replace("DIRECTORY", &path)).unwrap();
         std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
-        machine.shell("systemctl start memc-portal");
         machine
     }
 
@@ -220,30 +234,106 @@ async fn sqlite_and_accounts_are_restored() {
     assert_eq!(users(), "ada\tadmin\t\n");
 }
 
-/// What is old goes, but not the newest 5,000, and what is left still agrees with the records.
-#[tokio::test]
-async fn old_history_is_forgotten() {
-    let machine = Machine::new(None, Vec::new());
-    machine.add_team("before").await;
-    machine.shell("systemctl stop memc-portal");
-    let database = format!("{}/data/memc.db", machine.path().display());
-    // More of them, and all but a few old: an id of its own each, and the id of the one before.
-    let fill = "CREATE TEMP TABLE n AS WITH RECURSIVE n (i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
-                    SELECT i, randomblob(16) AS id FROM n;
-                CREATE UNIQUE INDEX temp.by ON n (i);
-                INSERT INTO commits (revision, id, previous, at_ms, actor, action, target, detail, request, changes, last_id)
-                    SELECT i, a.id, coalesce((SELECT b.id FROM n AS b WHERE b.i = a.i - 1),
-                        (SELECT c.id FROM commits AS c WHERE c.revision = 2)), at_ms, actor, 'test', 'fleet', '', NULL, '[]', last_id
-                    FROM n AS a JOIN commits ON revision = 2;
-                UPDATE commits SET at_ms = revision;";
-    machine.shell(&format!("sqlite3 {database} \"{fill}\""));
+/// An archive of a fleet with 6,000 commits, all of them long past.
+async fn long_ago(file: &Path) {
+    struct Give(Vec<Commit>);
+    impl Decide for Give {
+        fn decide(&mut self, _missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+            self.0.clone()
+        }
+    }
+    let founded = MemoryStore::new();
+    let fleet = Fleet::open(Arc::new(founded.clone()), Options::default()).await.unwrap();
+    let command = memc_core::ledger::Command::CreateTeam { name: "before".parse().unwrap() };
+    let order = Order { actor: "user:ada".parse().unwrap(), request: None, command };
+    fleet.submit(order).await.unwrap();
+    let mut commits = founded.commits(Revision::default(), 10).await.unwrap();
+    while commits.len() < 6000 {
+        let last = commits.last().unwrap().clone();
+        let (revision, id, previous) = (last.revision.next(), CommitId::fresh(), last.id);
+        commits.push(Commit { revision, id, previous, changes: Vec::new(), ..last });
+    }
+    commits.iter_mut().for_each(|commit| commit.at = Timestamp::from_millis(commit.revision.get()));
+    let old = MemoryStore::new();
+    old.turn(Head::EMPTY, &mut Give(commits)).await.unwrap();
+    export(&old, std::fs::File::create(file).unwrap()).await.unwrap();
+}
+
+impl Machine {
+    /// With a fleet whose history is long past, and no portal yet.
+    async fn with_old_history(store: Option<&str>) -> Machine {
+        let machine = Machine::stopped(store, Vec::new());
+        long_ago(&machine.path().join("backup/fleet.jsonl")).await;
+        machine.shell(&format!("{}memc-portal import --file /backup/fleet.jsonl", blocks()[""]));
+        machine
+    }
+
+    /// What was old is gone, but not the newest 5,000, and what is left still agrees with the records.
+    fn has_forgotten(&self) -> bool {
+        let report = self.doctor();
+        assert!(report.contains("0 wrong"), "{report}");
+        report.contains("the 5000 commits that are kept, from revision 1001 on")
+    }
+}
+
+async fn old_history_is_forgotten(store: Option<&str>) {
+    let machine = Machine::with_old_history(store).await;
     assert!(machine.doctor().contains("with the 6000 commits that made them"));
     machine.shell("systemctl start memc-portal");
-    machine.run("History retention");
-    let report = machine.doctor();
-    assert!(report.contains("the 5000 commits that are kept, from revision 1001 on"), "{report}");
-    assert!(report.contains("0 wrong"), "{report}");
+    machine.run("History retention/By hand");
+    assert!(machine.has_forgotten());
     machine.add_team("since").await;
+    assert_eq!(machine.teams().await, ["before".to_owned(), "since".to_owned()].into());
+}
+
+#[tokio::test]
+async fn old_history_of_sqlite_is_forgotten() {
+    old_history_is_forgotten(None).await;
+}
+
+#[tokio::test]
+async fn old_history_of_postgres_is_forgotten() {
+    old_history_is_forgotten(Some(&Postgres::start(&[]).url())).await;
+}
+
+#[tokio::test]
+async fn old_history_of_mariadb_is_forgotten() {
+    old_history_is_forgotten(Some(&MariaDb::start(&[]).url())).await;
+}
+
+/// Its history is bounded by itself: both ways of forgetting say so, instead of doing nothing.
+#[tokio::test]
+async fn old_history_of_redis_is_bounded_by_its_url() {
+    let server = Redis::start(&[]);
+    let url = format!("{}?history=1000", server.url());
+    let machine = Machine::with_old_history(Some(&url)).await;
+    let accounts = format!("sqlite://{}/data/memc.accounts.db", machine.path().display());
+    for asked in [
+        &["history", "forget", "--older-than", "365d"][..],
+        &["serve", "--listen", "127.0.0.1:0", "--accounts", &accounts, "--history-days", "365"],
+    ] {
+        let output = run(&[asked, &["--store", &url]].concat(), "");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && errors.contains("?history="), "{errors}");
+    }
+}
+
+/// What one portal has forgotten, the next does not find.
+#[tokio::test]
+async fn portals_forget_by_themselves() {
+    let machine = Machine::with_old_history(None).await;
+    machine.run("History retention/By the portals");
+    for forgotten in ["commits=1000 days=365", "commits=0 days=365"] {
+        machine.shell("systemctl start memc-portal");
+        let log = || std::fs::read_to_string(machine.path().join("log")).unwrap();
+        let since = Instant::now();
+        while !log().contains(forgotten) {
+            assert!(since.elapsed() < Duration::from_secs(60), "{forgotten}: {}", log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(machine.has_forgotten());
+        machine.shell("systemctl stop memc-portal");
+    }
 }
 
 #[tokio::test]
