@@ -13,7 +13,7 @@ use memc_core::ledger::{Commit, Head, Order};
 use memc_core::model::{CommitId, Revision, Timestamp};
 use memc_core::store::{Decide, MemoryStore};
 use memc_core::{Fleet, Store};
-use memc_test_servers::{MariaDb, Postgres, Redis};
+use memc_test_servers::{MariaDb, Postgres, Redis, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -45,12 +45,13 @@ fn blocks() -> BTreeMap<String, String> {
 }
 
 /// What this test runs, so that a block that is added and that nobody runs is found out.
-const RUN: [&str; 14] = [
+const RUN: [&str; 16] = [
     "",
     "Backup/Accounts",
+    "Backup/An export, of any store",
     "Backup/MariaDB",
     "Backup/PostgreSQL",
-    "Backup/Redis, and any other store",
+    "Backup/Redis",
     "Backup/SQLite",
     "History retention/By hand",
     "History retention/By the portals",
@@ -58,6 +59,7 @@ const RUN: [&str; 14] = [
     "Restore/From an export",
     "Restore/MariaDB",
     "Restore/PostgreSQL",
+    "Restore/Redis",
     "Restore/SQLite",
     "SQLite to PostgreSQL in production",
 ];
@@ -79,17 +81,26 @@ const SYSTEMCTL: &str = r#"#!/bin/bash
 set -euo pipefail
 cd DIRECTORY
 set -a; . etc/portal.env; set +a
-running() { [ -e pid ] && [[ "$(ps -o stat= -p "$(cat pid)")" =~ ^[^Z] ]]; }
+pid=pid
+[ "$2" = redis-server ] && pid=redis.pid
+running() { [ -e $pid ] && [[ "$(ps -o stat= -p "$(cat $pid)")" =~ ^[^Z] ]]; }
 case "$1" in
 start)
     running && exit 0
+    if [ "$2" = redis-server ]; then
+        : > redis.log
+        bash -c "exec $(cat redis.start)" >> redis.log 2>&1 < /dev/null &
+        echo $! > redis.pid
+        until grep -q "eady to accept connections" redis.log; do running || { cat redis.log >&2; exit 1; }; sleep 0.05; done
+        exit
+    fi
     : > log
     memc-portal serve --listen 127.0.0.1:0 --no-observe >> log 2>&1 < /dev/null &
     echo $! > pid
     until grep -q "^listening on" log; do running || { cat log >&2; exit 1; }; sleep 0.05; done ;;
 stop)
     running || exit 0
-    kill -TERM "$(cat pid)"
+    kill -TERM "$(cat $pid)"
     while running; do sleep 0.05; done ;;
 esac
 "#;
@@ -174,6 +185,17 @@ impl Machine {
         assert!(output.status.success(), "{commands}\n{}{}", said(&output.stdout), said(&output.stderr));
     }
 
+    /// Let `systemctl` stop and start a Redis server, which has been started already.
+    fn takes_over(&self, server: &Server) {
+        std::fs::write(self.path().join("redis.pid"), server.pid().to_string()).unwrap();
+        let start = format!(
+            "redis-server --bind 127.0.0.1 --port {} --dir {} --save '' --appendonly yes --appendfsync always",
+            server.port(),
+            server.data().display()
+        );
+        std::fs::write(self.path().join("redis.start"), start).unwrap();
+    }
+
     async fn call(&self, method: &str, path: &str, body: Value) -> Value {
         let log = std::fs::read_to_string(self.path().join("log")).unwrap();
         let address = log.lines().find_map(|line| line.strip_prefix("listening on http://")).unwrap();
@@ -210,7 +232,9 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let systemctl = self.path().join("bin/systemctl");
-        let _ = Command::new(systemctl).args(["stop", "memc-portal"]).status();
+        for unit in ["memc-portal", "redis-server"] {
+            let _ = Command::new(&systemctl).args(["stop", unit]).status();
+        }
     }
 }
 
@@ -360,11 +384,32 @@ async fn mariadb_is_restored() {
 }
 
 #[tokio::test]
+async fn redis_is_restored() {
+    let server = Redis::start(&[]);
+    let places = vec![
+        ("-h db", format!("-p {}", server.port())),
+        ("-o redis -g redis", String::new()),
+        ("/var/lib/redis", server.data().display().to_string()),
+    ];
+    let machine = Machine::new(Some(&server.url()), places);
+    // From now on it is stopped and started by the page's commands.
+    machine.takes_over(&server);
+    machine.add_team("before").await;
+    machine.run("Backup/Redis");
+    machine.add_team("after").await;
+    machine.run("Restore/Redis");
+    machine.is_restored().await;
+    // What was put back is appended to.
+    machine.shell("systemctl stop redis-server; systemctl start redis-server");
+    assert_eq!(machine.teams().await, ["before".to_owned(), "since".to_owned()].into());
+}
+
+#[tokio::test]
 async fn an_export_of_redis_is_restored() {
     let server = Redis::start(&[]);
     let machine = Machine::new(Some(&server.url()), Vec::new());
     machine.add_team("before").await;
-    machine.run("Backup/Redis, and any other store");
+    machine.run("Backup/An export, of any store");
     machine.add_team("after").await;
     machine.shell("systemctl stop memc-portal");
     machine.settings(&format!("{}?prefix=empty", server.url()));
