@@ -3,27 +3,36 @@
 //! JSON lines, in UTF-8, each ended by `\n`:
 //!
 //! ```text
-//! {"memc_archive": 1, "format": 3, "head": {…}, "base": false}   what follows, and where the ledger ended
-//! {"record": {…}}   with "base": true, every record as of the head, what is referred to first
-//! {"commit": {…}}   with "base": false, every commit, oldest first
+//! {"memc_archive": 2, "format": 3, "head": {…}, "base": {…}}   where the ledger ended, and where its history begins
+//! {"record": {…}}   every record as of the base, what is referred to first
+//! {"commit": {…}}   every commit after the base, oldest first
 //! {"end": {"lines": 841, "sha256": "9f86…"}}   of all lines before this one
 //! ```
 //!
-//! An archive has the whole history where the store still has it; otherwise the records alone. Users and tokens are not
-//! part of a ledger.
+//! The records with the commits folded in are what the store kept at the head: `export` compares that record by record
+//! before it ends the file, and `import` what the other store keeps afterwards.
+//!
+//! The base of a whole history is [`Head::EMPTY`], with no records. [`Since`] takes a later one, which leaves out what came
+//! before. Commits carry records as they are afterwards, so what a record was before is known only from the commits
+//! before: where a store has forgotten its beginning, the base is the head, and there is no history in the archive, unless
+//! an earlier archive has what was forgotten. Users and tokens are not part of a ledger.
+//!
+//! Archives of version 1 are read as well. There `"base": false` stands for a whole history, `"base": true` for records
+//! alone.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ledger::{Action, Change, Commit, FORMAT, Head, Inconsistent, State};
-use crate::model::{CommitId, Principal, Record, Revision, Timestamp};
+use crate::model::{CommitId, Key, Principal, Record, Revision, Timestamp};
 use crate::store::{Decide, Load, Store, StoreError, TurnError};
 
 /// Of the file, not of the ledger in it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Commits read, and appended, at once.
 const PAGE: usize = 256;
 
@@ -51,6 +60,15 @@ pub enum ArchiveError {
     /// The target keeps a ledger already.
     #[error("the store is not empty, it is at revision {0}: give an empty one")]
     NotEmpty(Revision),
+    /// Commits that the archive is to begin with, or to go on with, are no longer kept.
+    #[error(
+        "the store's history begins with revision {0}, and what the records were before is not known: give an archive that \
+         reaches as far"
+    )]
+    Forgotten(Revision),
+    /// The earlier archive does not lead to what the store keeps.
+    #[error("the earlier archive is of another ledger, or of what a restore has undone")]
+    Other,
     /// The commits do not come to what the source keeps in its tables.
     #[error("the ledger contradicts itself: {0}; see what `doctor` says of the store")]
     Inconsistent(#[from] Inconsistent),
@@ -64,19 +82,51 @@ pub enum ArchiveError {
 pub struct Moved {
     /// Where the ledger ends.
     pub head: Head,
-    /// Commits in the archive; none if the store no longer has the whole history.
-    pub commits: u64,
-    /// Records in the archive; none if it has the whole history.
+    /// Where its history in the archive begins.
+    pub base: Head,
+    /// Records in the archive, as of the base.
     pub records: u64,
+    /// Commits in the archive, those after the base.
+    pub commits: u64,
+}
+
+/// Where the history in an archive begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Since {
+    /// As early as is known.
+    #[default]
+    Beginning,
+    /// With what happened at this time or later.
+    Time(Timestamp),
+    /// After this revision.
+    Revision(Revision),
+}
+
+impl Since {
+    fn leaves_out(self, commit: &Commit) -> bool {
+        match self {
+            Since::Beginning => false,
+            Since::Time(time) => commit.at < time,
+            Since::Revision(revision) => commit.revision <= revision,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", untagged)]
 enum Line<'a> {
-    First { memc_archive: u32, format: u32, head: Head, base: bool },
+    First { memc_archive: u32, format: u32, head: Head, base: Base },
     Record { record: Cow<'a, Record> },
     Commit { commit: Cow<'a, Commit> },
     End { end: End },
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Base {
+    /// Of version 1: whether it has records, which are as of the head, or commits.
+    AtHead(bool),
+    At(Head),
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,44 +155,152 @@ fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Write what a store keeps, as of one moment. Others may go on writing.
+/// Writes an archive, once it is known where its history begins.
+struct Export<W> {
+    writer: Writer<W>,
+    since: Since,
+    moved: Moved,
+    /// As of the base.
+    records: BTreeMap<Key, Record>,
+    begun: bool,
+    folded: State,
+}
+
+impl<W: Write> Export<W> {
+    /// A record as of the base.
+    fn record(&mut self, record: Record) -> Result<(), ArchiveError> {
+        self.folded.apply(Change::Put(record.clone()))?;
+        self.records.insert(record.key(), record);
+        Ok(())
+    }
+
+    /// Every record was taken, and they are as of this moment.
+    fn base(&mut self, base: Head) {
+        self.folded.loaded(base);
+        self.moved.base = base;
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<(), ArchiveError> {
+        self.folded.fold(commit)?;
+        if !self.begun && self.since.leaves_out(commit) {
+            for change in &commit.changes {
+                match change {
+                    Change::Put(record) => self.records.insert(record.key(), record.clone()),
+                    Change::Remove(key) => self.records.remove(key),
+                };
+            }
+            self.moved.base = commit.head();
+            return Ok(());
+        }
+        self.begin()?;
+        self.moved.commits += 1;
+        Ok(self.writer.line(&Line::Commit { commit: Cow::Borrowed(commit) })?)
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.begun, true) {
+            return Ok(());
+        }
+        let Moved { head, base, .. } = self.moved;
+        let (format, base) = (head.format, Base::At(base));
+        self.writer.line(&Line::First { memc_archive: VERSION, format, head, base })?;
+        // Keys are in the order in which records refer to each other.
+        for record in std::mem::take(&mut self.records).into_values() {
+            self.writer.line(&Line::Record { record: Cow::Owned(record) })?;
+            self.moved.records += 1;
+        }
+        Ok(())
+    }
+
+    fn end(mut self, kept: &State) -> Result<Moved, ArchiveError> {
+        if self.folded != *kept {
+            return Err(Inconsistent("the tables are not what the history comes to".into()).into());
+        }
+        self.begin()?;
+        let end = End { lines: self.writer.lines, sha256: hexadecimal(self.writer.digest.clone()) };
+        self.writer.line(&Line::End { end })?;
+        self.writer.to.flush()?;
+        Ok(self.moved)
+    }
+}
+
+/// Write what a store keeps, as of one moment, with all the history that it has. Others may go on writing.
 ///
 /// # Errors
 /// See [`ArchiveError`]. A file that has no last line is no archive.
 pub async fn export(store: &dyn Store, to: impl Write) -> Result<Moved, ArchiveError> {
+    export_since(store, Since::Beginning, None::<io::Empty>, to).await
+}
+
+/// As [`export`], with the history since some moment. What comes before it, or has been forgotten by the store, may be
+/// taken from an earlier archive of the same ledger.
+///
+/// Holds the records as of the base in memory.
+///
+/// # Errors
+/// See [`ArchiveError`]. A file that has no last line is no archive.
+pub async fn export_since(
+    store: &dyn Store,
+    since: Since,
+    earlier: Option<impl BufRead>,
+    to: impl Write,
+) -> Result<Moved, ArchiveError> {
     let (records, head) = load(store).await?;
-    let first = store.commits(Revision::default(), 1).await?;
-    let whole = head == Head::EMPTY || first.first().is_some_and(|it| it.revision == Revision::new(1));
-    let mut writer = Writer { to, lines: 0, digest: Sha256::new() };
-    writer.line(&Line::First { memc_archive: VERSION, format: head.format, head, base: !whole })?;
-    let mut moved = Moved { head, commits: 0, records: 0 };
-    if whole {
-        let (mut at, mut folded) = (Revision::default(), State::default());
-        while at < head.revision {
-            let page = store.commits(at, PAGE).await?;
-            let Some(last) = page.last() else {
-                return Err(StoreError::corrupt("export", format!("commits after {at} are missing")).into());
-            };
-            at = last.revision;
-            for commit in page.iter().filter(|commit| commit.revision <= head.revision) {
-                folded.fold(commit)?;
-                writer.line(&Line::Commit { commit: Cow::Borrowed(commit) })?;
-                moved.commits += 1;
+    let kept = state(&records, head)?;
+    let mut export = Export {
+        writer: Writer { to, lines: 0, digest: Sha256::new() },
+        since,
+        moved: Moved { head, base: Head::EMPTY, commits: 0, records: 0 },
+        records: BTreeMap::new(),
+        begun: false,
+        folded: State::default(),
+    };
+    let mut at = Head::EMPTY;
+    let with_earlier = earlier.is_some();
+    if let Some(earlier) = earlier {
+        let mut based = false;
+        let (moved, _) = read(earlier, |line, moved| {
+            match line {
+                Line::Record { record } => export.record(record.into_owned())?,
+                Line::Commit { commit } => {
+                    if !std::mem::replace(&mut based, true) {
+                        export.base(moved.base);
+                    }
+                    export.commit(&commit)?;
+                }
+                Line::End { .. } if !based => export.base(moved.base),
+                Line::First { .. } | Line::End { .. } => {}
             }
+            Ok(())
+        })?;
+        at = moved.head;
+    }
+    let next = store.commits(at.revision, 1).await?.into_iter().next();
+    let follows = next.as_ref().map_or(at.revision >= head.revision, |it| it.revision == at.revision.next());
+    if follows {
+        let id = next.as_ref().map_or(head.id, |it| it.previous);
+        if at.revision > head.revision || at.id != id {
+            return Err(ArchiveError::Other);
         }
-        if folded != state(&records, head)? {
-            return Err(Inconsistent("the tables are not what the history comes to".into()).into());
-        }
+    } else if with_earlier || since != Since::Beginning {
+        return Err(ArchiveError::Forgotten(next.map_or(head.revision, |it| it.revision)));
     } else {
-        for record in &records {
-            writer.line(&Line::Record { record: Cow::Borrowed(record) })?;
-            moved.records += 1;
+        records.into_iter().try_for_each(|record| export.record(record))?;
+        export.base(head);
+        at = head;
+    }
+    let mut at = at.revision;
+    while at < head.revision {
+        let page = store.commits(at, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Err(StoreError::corrupt("export", format!("commits after {at} are missing")).into());
+        };
+        at = last.revision;
+        for commit in page.iter().filter(|commit| commit.revision <= head.revision) {
+            export.commit(commit)?;
         }
     }
-    let end = End { lines: writer.lines, sha256: hexadecimal(writer.digest.clone()) };
-    writer.line(&Line::End { end })?;
-    writer.to.flush()?;
-    Ok(moved)
+    export.end(&kept)
 }
 
 /// Read an archive through, without a store: that it is whole, and that what it says makes a ledger.
@@ -150,13 +308,13 @@ pub async fn export(store: &dyn Store, to: impl Write) -> Result<Moved, ArchiveE
 /// # Errors
 /// See [`ArchiveError`].
 pub fn verify(from: impl BufRead) -> Result<Moved, ArchiveError> {
-    read(from, |_| Ok(())).map(|(moved, _)| moved)
+    read(from, |_, _| Ok(())).map(|(moved, _)| moved)
 }
 
 /// Put an archive into an empty store, and compare what it keeps then. Verify it first: a broken one is found out only
 /// when half of it was taken in.
 ///
-/// A base without its history is entered as commits that say so, so that revisions go on where they were.
+/// What came before the base is entered as commits that say so, so that revisions go on where they were.
 ///
 /// # Errors
 /// See [`ArchiveError`].
@@ -165,20 +323,17 @@ pub async fn import(store: &dyn Store, from: impl BufRead) -> Result<Moved, Arch
     if head.revision > Revision::default() {
         return Err(ArchiveError::NotEmpty(head.revision));
     }
-    let (mut commits, mut records) = (Vec::new(), Vec::new());
-    let (moved, expected) = read(from, |line| {
+    let (mut since, mut records) = (Vec::new(), Vec::new());
+    let (moved, expected) = read(from, |line, _| {
         match line {
-            Line::Commit { commit } => commits.push(commit.into_owned()),
+            Line::Commit { commit } => since.push(commit.into_owned()),
             Line::Record { record } => records.push(record.into_owned()),
             Line::First { .. } | Line::End { .. } => {}
         }
         Ok(())
     })?;
-    if moved.commits == 0 {
-        commits = base(records, moved.head);
-    }
     let mut at = Head::EMPTY;
-    let mut commits = commits.into_iter().peekable();
+    let mut commits = base(records, moved.base).into_iter().chain(since).peekable();
     while commits.peek().is_some() {
         let mut give = Give(commits.by_ref().take(PAGE).collect());
         at = store.turn(at, &mut give).await?;
@@ -199,19 +354,19 @@ impl Decide for Give {
     }
 }
 
-/// Commits of every revision up to the head, with the records spread over them.
-fn base(records: Vec<Record>, head: Head) -> Vec<Commit> {
-    let revisions = head.revision.get();
+/// Commits of every revision up to the base, with its records spread over them.
+fn base(records: Vec<Record>, base: Head) -> Vec<Commit> {
+    let revisions = base.revision.get();
     let each = (records.len() as u64).div_ceil(revisions.max(1)).max(1) as usize;
     let mut records = records.into_iter();
     let (mut previous, mut commits) = (CommitId::NONE, Vec::new());
     for revision in 1..=revisions {
-        let id = if revision == revisions { head.id } else { CommitId::fresh() };
+        let id = if revision == revisions { base.id } else { CommitId::fresh() };
         commits.push(Commit {
             revision: Revision::new(revision),
             id,
             previous,
-            at: head.at,
+            at: base.at,
             // A constant that keeps the rule.
             actor: Principal::new("system").unwrap_or_else(|_| unreachable!()),
             action: Action {
@@ -230,7 +385,7 @@ fn base(records: Vec<Record>, head: Head) -> Vec<Commit> {
 /// Go through an archive, line by line, and fold it.
 fn read(
     from: impl BufRead,
-    mut each: impl FnMut(Line<'static>) -> Result<(), ArchiveError>,
+    mut each: impl FnMut(Line<'static>, &Moved) -> Result<(), ArchiveError>,
 ) -> Result<(Moved, State), ArchiveError> {
     let (mut lines, mut digest, mut folded) = (0, Sha256::new(), State::default());
     let mut moved: Option<Moved> = None;
@@ -243,18 +398,31 @@ fn read(
         }
         let line: Line<'static> = serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?;
         match (&line, &mut moved) {
-            (Line::First { memc_archive, format, head, .. }, None) => {
-                if *memc_archive != VERSION || *format > FORMAT {
+            (Line::First { memc_archive, format, head, base }, None) => {
+                if *memc_archive > VERSION || *format > FORMAT {
                     return Err(bad("a later version wrote it: use that"));
                 }
-                let format = FORMAT;
-                moved = Some(Moved { head: Head { format, ..*head }, commits: 0, records: 0 });
+                let base = match (memc_archive, base) {
+                    (1, Base::AtHead(false)) => Head::EMPTY,
+                    (1, Base::AtHead(true)) => *head,
+                    (2, Base::At(base)) => *base,
+                    _ => return Err(bad("its version does not say so where the history begins")),
+                };
+                let now = |head: Head| Head { format: FORMAT, ..head };
+                moved = Some(Moved { head: now(*head), base: now(base), commits: 0, records: 0 });
             }
-            (Line::Commit { commit }, Some(moved)) if moved.records == 0 => {
+            (Line::Commit { commit }, Some(moved)) => {
+                if moved.commits == 0 {
+                    folded.loaded(moved.base);
+                }
+                // One that is part of it already would be passed over.
+                if commit.revision <= folded.head().revision {
+                    return Err(bad("it does not follow the one before"));
+                }
                 folded.fold(commit).map_err(|error| bad(&error.to_string()))?;
                 moved.commits += 1;
             }
-            (Line::Record { record }, Some(moved)) if moved.commits == 0 => {
+            (Line::Record { record }, Some(moved)) if moved.commits == 0 && moved.base != Head::EMPTY => {
                 let change = Change::Put(record.clone().into_owned());
                 folded.apply(change).map_err(|error| bad(&error.to_string()))?;
                 moved.records += 1;
@@ -264,16 +432,20 @@ fn read(
                     return Err(bad("the archive was changed since it was written: its checksum differs"));
                 }
                 if moved.commits == 0 {
-                    folded.loaded(moved.head);
+                    folded.loaded(moved.base);
                 }
                 if folded.head() != moved.head {
                     return Err(bad("it does not end where its first line says"));
                 }
-                return Ok((*moved, folded));
+                let moved = *moved;
+                each(line, &moved)?;
+                return Ok((moved, folded));
             }
             _ => return Err(bad("a line of this kind does not belong here")),
         }
-        each(line)?;
+        if let Some(moved) = &moved {
+            each(line, moved)?;
+        }
         lines += 1;
         digest.update(&text);
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use memc_core::archive::{ArchiveError, export, import, verify};
+use memc_core::archive::{ArchiveError, Since, export, export_since, import, verify};
 use memc_core::fleet::Options;
-use memc_core::ledger::{Command, Commit, Head};
+use memc_core::ledger::{Command, Commit, Head, State};
 use memc_core::model::*;
 use memc_core::store::{Decide, Finding, Load, MemoryStore, StoreError, TurnError};
 use memc_core::{Fleet, Store};
@@ -27,6 +27,31 @@ async fn furnished() -> MemoryStore {
     }
     submit(release("b")).await;
     store
+}
+
+async fn archive_since(
+    store: &dyn Store,
+    since: Since,
+    earlier: Option<&[u8]>,
+) -> Result<Vec<u8>, ArchiveError> {
+    let mut file = Vec::new();
+    export_since(store, since, earlier, &mut file).await?;
+    Ok(file)
+}
+
+/// Taken into another store, which then has all that the archive says.
+async fn arrives(file: &[u8], source: &MemoryStore) {
+    let target = MemoryStore::new();
+    let moved = import(&target, file).await.unwrap();
+    let commits = async |store: &MemoryStore| store.commits(moved.base.revision, 1000).await.unwrap();
+    assert_eq!(commits(&target).await, commits(source).await);
+    assert_eq!(moved.commits, commits(source).await.len() as u64);
+    assert!(state(&target).await == state(source).await);
+}
+
+async fn state(store: &MemoryStore) -> State {
+    let fleet = Fleet::open(Arc::new(store.clone()), Options::default()).await.unwrap();
+    fleet.read(State::clone)
 }
 
 async fn archive(store: &dyn Store) -> Vec<u8> {
@@ -101,7 +126,8 @@ async fn an_empty_ledger_moves_as_well() {
 #[tokio::test]
 async fn whatever_is_wrong_with_an_archive_is_found() {
     let source = furnished().await;
-    for file in [archive(&source).await, archive(&Trimmed(source.clone())).await] {
+    let since = archive_since(&source, Since::Revision(Revision::new(6)), None).await.unwrap();
+    for file in [archive(&source).await, archive(&Trimmed(source.clone())).await, since] {
         verify(&file[..]).unwrap();
         // Cut short anywhere, also between lines.
         for length in (0..file.len()).step_by(97) {
@@ -127,6 +153,95 @@ async fn whatever_is_wrong_with_an_archive_is_found() {
             );
         }
     }
-    let later = r#"{"memc_archive":2,"format":2,"head":{"revision":0,"id":"00000000-0000-0000-0000-000000000000","at":0,"format":2},"base":false}"#;
-    assert!(verify(later.as_bytes()).unwrap_err().to_string().contains("later version"));
+    let head = r#"{"revision":0,"id":"00000000-0000-0000-0000-000000000000","at":0,"format":2}"#;
+    for (version, base, told) in [(3, head, "later version"), (2, "false", "begins"), (1, head, "begins")] {
+        let first = format!(r#"{{"memc_archive":{version},"format":2,"head":{head},"base":{base}}}"#);
+        let error = verify(first.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(told), "{first}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_may_begin_at_any_revision() {
+    let source = furnished().await;
+    let head = source.head().await.unwrap();
+    let commits = source.commits(Revision::default(), 1000).await.unwrap();
+    for revision in 0..=head.revision.get() + 1 {
+        let since = Since::Revision(Revision::new(revision));
+        let file = archive_since(&source, since, None).await.unwrap();
+        let moved = verify(&file[..]).unwrap();
+        assert_eq!((moved.base.revision.get(), moved.head), (revision.min(head.revision.get()), head));
+        arrives(&file, &source).await;
+    }
+    for commit in commits {
+        let file = archive_since(&source, Since::Time(commit.at), None).await.unwrap();
+        let moved = verify(&file[..]).unwrap();
+        assert!(moved.base.revision < commit.revision && moved.base.at < commit.at);
+        arrives(&file, &source).await;
+    }
+    let file = archive_since(&source, Since::Time(Timestamp::from_millis(0)), None).await.unwrap();
+    assert_eq!(file, archive(&source).await);
+}
+
+/// Of a store that has forgotten its beginning, with what an earlier archive has of it.
+#[tokio::test]
+async fn an_earlier_archive_has_what_was_forgotten() {
+    let source = furnished().await;
+    let earlier = archive(&source).await;
+    let fleet = Fleet::open(Arc::new(source.clone()), Options::default()).await.unwrap();
+    let until = fleet.submit(order(release("a"))).await.unwrap().revision;
+    let trimmed = Trimmed(source.clone());
+    assert_eq!(
+        archive_since(&trimmed, Since::Beginning, Some(&earlier)).await.unwrap(),
+        archive(&source).await
+    );
+    // An archive goes on from one that begins late as well, and a later beginning may be in either.
+    let late = archive_since(&source, Since::Revision(Revision::new(3)), None).await.unwrap();
+    for revision in 0..=until.get() {
+        let since = Since::Revision(Revision::new(revision));
+        let file = archive_since(&trimmed, since, Some(&late)).await.unwrap();
+        assert_eq!(verify(&file[..]).unwrap().base.revision.get(), revision.max(3));
+        arrives(&file, &source).await;
+    }
+    // Nothing new since.
+    let now = archive(&source).await;
+    assert_eq!(archive_since(&trimmed, Since::Beginning, Some(&now)).await.unwrap(), now);
+
+    // What is not known is not made up.
+    let short = archive_since(&Trimmed(source.clone()), Since::Revision(Revision::new(9)), None).await;
+    assert!(matches!(short, Err(ArchiveError::Forgotten(first)) if first.get() == 6));
+    let few = MemoryStore::new();
+    let two = Fleet::open(Arc::new(few.clone()), Options::default()).await.unwrap();
+    let elsewhere = archive(&few).await;
+    let short = archive_since(&trimmed, Since::Beginning, Some(&elsewhere)).await;
+    assert!(matches!(short, Err(ArchiveError::Forgotten(first)) if first.get() == 6));
+    // Another ledger, which has come as far, or is not as far yet.
+    let other = archive_since(&furnished().await, Since::Beginning, Some(&earlier)).await;
+    assert!(matches!(other, Err(ArchiveError::Other)));
+    two.submit(order(Command::CreateTeam { name: name("ads") })).await.unwrap();
+    let other = archive_since(&few, Since::Beginning, Some(&earlier)).await;
+    assert!(matches!(other, Err(ArchiveError::Other)));
+    let broken = archive_since(&trimmed, Since::Beginning, Some(&earlier[..earlier.len() - 10])).await;
+    assert!(matches!(broken, Err(ArchiveError::Line { .. })));
+}
+
+/// As version 1 of the file, which a portal wrote before there was another.
+#[tokio::test]
+async fn archives_of_version_1_are_taken_in() {
+    let whole = include_bytes!("../data/archives/1-whole.jsonl");
+    let records = include_bytes!("../data/archives/1-records.jsonl");
+    let (one, two) = (MemoryStore::new(), MemoryStore::new());
+    let moved = import(&one, &whole[..]).await.unwrap();
+    assert_eq!((moved.base, moved.head.revision.get(), moved.records, moved.commits), (Head::EMPTY, 8, 0, 8));
+    let moved = import(&two, &records[..]).await.unwrap();
+    assert_eq!((moved.base, moved.records, moved.commits), (moved.head, 18, 0));
+    assert!(state(&one).await == state(&two).await);
+    let fleet = Fleet::open(Arc::new(one.clone()), Options::default()).await.unwrap();
+    let facts =
+        fleet.read(|state| (state.hosts().count(), state.caches().count(), state.instances().count()));
+    assert_eq!(facts, (2, 2, 3));
+    // An archive of today goes on where one of version 1 ended.
+    fleet.submit(order(Command::CreateTeam { name: name("ads") })).await.unwrap();
+    let file = archive_since(&Trimmed(one.clone()), Since::Beginning, Some(&whole[..])).await.unwrap();
+    assert_eq!(file, archive(&one).await);
 }

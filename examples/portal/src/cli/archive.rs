@@ -6,9 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use memc_core::archive::{self, Moved};
+use memc_core::archive::{self, Moved, Since};
+use memc_core::model::Revision;
 
 use super::Failure;
+use super::history::Days;
 use super::places::Places;
 
 #[derive(Debug, Args)]
@@ -20,20 +22,45 @@ pub(super) struct Archive {
     places: Places,
 }
 
-impl Archive {
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Where history begins: the last so many days, as in 90d, or what came after a revision. Records are as of then.
+    /// Without it, all is written that the store still has.
+    #[arg(long, env = "MEMC_SINCE", value_name = "DAYS|REVISION", value_parser = since)]
+    since: Option<Since>,
+    /// An archive made earlier: what the store has forgotten is taken from there.
+    #[arg(long, env = "MEMC_EARLIER", value_name = "PATH")]
+    earlier: Option<PathBuf>,
+    #[command(flatten)]
+    to: Archive,
+}
+
+fn since(text: &str) -> Result<Since, &'static str> {
+    if let Ok(revision) = text.parse() {
+        return Ok(Since::Revision(Revision::new(revision)));
+    }
+    let days: Days = text.parse().map_err(|_| "write days like 90d, or a revision")?;
+    Ok(Since::Time(days.ago()))
+}
+
+impl Export {
     /// Others may go on using the store meanwhile.
-    pub(super) async fn export(self) -> Result<(), Failure> {
-        if !self.places.store_exists() {
-            return Err(format!("there is no store {}", self.places.shown()).into());
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Export { since, earlier, to: Archive { file, places } } = self;
+        if !places.store_exists() {
+            return Err(format!("there is no store {}", places.shown()).into());
         }
-        let mut file = Unfinished::new(&self.file)?;
-        let store = self.places.open_store().await?;
-        let moved = archive::export(&*store, &mut file.to).await?;
+        let earlier = earlier.as_deref().map(read).transpose()?;
+        let mut file = Unfinished::new(&file)?;
+        let store = places.open_store().await?;
+        let moved = archive::export_since(&*store, since.unwrap_or_default(), earlier, &mut file.to).await?;
         file.finish()?;
         say("written", &moved);
         Ok(())
     }
+}
 
+impl Archive {
     pub(super) async fn import(self) -> Result<(), Failure> {
         let open = || read(&self.file);
         // Nothing is taken in from an archive that is not whole.
@@ -84,9 +111,27 @@ pub(super) fn read(name: &Path) -> Result<BufReader<File>, Failure> {
 }
 
 fn say(done: &str, moved: &Moved) {
-    let revision = moved.head.revision;
-    match moved.commits {
-        0 => println!("{done}: {} records as of revision {revision}, without history", moved.records),
-        commits => println!("{done}: {commits} commits, up to revision {revision}"),
+    let Moved { head, base, records, commits } = moved;
+    match (records, commits) {
+        (0, _) => println!("{done}: {commits} commits, up to revision {}", head.revision),
+        (_, 0) => println!("{done}: {records} records as of revision {}, without history", head.revision),
+        _ => println!(
+            "{done}: {records} records as of revision {}, and {commits} commits from there up to revision {}",
+            base.revision, head.revision
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_history_begins() {
+        assert_eq!(since("841"), Ok(Since::Revision(Revision::new(841))));
+        assert!(matches!(since("90d"), Ok(Since::Time(_))));
+        for bad in ["", "-1", "1w", "1.5d"] {
+            assert!(since(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use memc_core::model::Timestamp;
 
 use super::Failure;
-use super::places::Places;
+use super::places::{Places, ago};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum History {
@@ -25,7 +26,14 @@ pub(super) struct Forget {
 
 /// A number of days, written `365d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Days(u32);
+pub(super) struct Days(u32);
+
+impl Days {
+    /// So many days before now, by this machine's clock.
+    pub(super) fn ago(self) -> Timestamp {
+        ago(self.0)
+    }
+}
 
 impl FromStr for Days {
     type Err = &'static str;

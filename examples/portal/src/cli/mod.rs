@@ -61,7 +61,7 @@ enum Command {
     #[command(subcommand)]
     History(history::History),
     /// Write the fleet with its history to a file, to keep it or to move it to another store.
-    Export(archive::Archive),
+    Export(archive::Export),
     /// Take such a file into an empty store of any kind, and compare what it then keeps.
     Import(archive::Archive),
 }
@@ -83,7 +83,7 @@ pub fn run() -> ExitCode {
             Command::User(user) => user.run().await.map(|()| ExitCode::SUCCESS),
             Command::Token(token) => token.run().await.map(|()| ExitCode::SUCCESS),
             Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
-            Command::Export(archive) => archive.export().await.map(|()| ExitCode::SUCCESS),
+            Command::Export(export) => export.run().await.map(|()| ExitCode::SUCCESS),
             Command::Import(archive) => archive.import().await.map(|()| ExitCode::SUCCESS),
             Command::History(history) => history.run().await.map(|()| ExitCode::SUCCESS),
             Command::Accounts(accounts) => accounts.run().await.map(|()| ExitCode::SUCCESS),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memc_core::archive::export;
+use memc_core::archive::{export, verify};
 use memc_core::fleet::Options;
 use memc_core::ledger::{Commit, Head, Order};
 use memc_core::model::{CommitId, Revision, Timestamp};
@@ -45,7 +45,7 @@ fn blocks() -> BTreeMap<String, String> {
 }
 
 /// What this test runs, so that a block that is added and that nobody runs is found out.
-const RUN: [&str; 16] = [
+const RUN: [&str; 17] = [
     "",
     "Backup/Accounts",
     "Backup/An export, of any store",
@@ -53,6 +53,7 @@ const RUN: [&str; 16] = [
     "Backup/PostgreSQL",
     "Backup/Redis",
     "Backup/SQLite",
+    "History retention/Archives of what is forgotten",
     "History retention/By hand",
     "History retention/By the portals",
     "Restore/Accounts",
@@ -308,6 +309,30 @@ async fn old_history_is_forgotten(store: Option<&str>) {
     assert!(machine.has_forgotten());
     machine.add_team("since").await;
     assert_eq!(machine.teams().await, ["before".to_owned(), "since".to_owned()].into());
+
+    // What the store has forgotten is in an archive from before, and with it everything is known again.
+    let portal = |command: &str| machine.shell(&format!("{}memc-portal {command}", blocks()[""]));
+    portal("export --file /backup/records.jsonl");
+    machine.run("History retention/Archives of what is forgotten");
+    portal("export --since 5900 --file /backup/recent.jsonl --earlier /backup/fleet-and-since.jsonl");
+    let moved = |name: &str| {
+        let file = std::fs::read(machine.path().join("backup").join(name)).unwrap();
+        let moved = verify(&file[..]).unwrap();
+        assert!(moved.head.revision.get() > 6000, "{moved:?}");
+        (moved.base.revision.get(), moved.records > 0, moved.commits)
+    };
+    let head = 6000 + moved("recent.jsonl").2 - 100;
+    assert_eq!(moved("fleet-and-since.jsonl"), (0, false, head));
+    assert_eq!(moved("records.jsonl"), (head, true, 0));
+    assert_eq!(moved("recent.jsonl").0, 5900);
+    // And goes on from there in another store.
+    machine.shell("systemctl stop memc-portal");
+    machine.settings(&format!("sqlite://{}/data/other.db", machine.path().display()));
+    portal("import --file /backup/recent.jsonl");
+    machine.shell("systemctl start memc-portal");
+    assert_eq!(machine.teams().await, ["before".to_owned(), "since".to_owned()].into());
+    let report = machine.doctor();
+    assert!(report.contains(&format!("with the {head} commits")) && report.contains("0 wrong"), "{report}");
 }
 
 #[tokio::test]
