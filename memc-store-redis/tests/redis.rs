@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ledger::{Clients, One, append, append_at_the_end, assert_sound, open};
 use memc_core::Fleet;
 use memc_core::fleet::{OpenError, Options};
-use memc_core::ledger::{Change, Commit, Head};
+use memc_core::ledger::{Change, Command, Commit, Head, Order};
 use memc_core::model::{Record, Revision, Team, TeamId, TeamName, Timestamp};
 use memc_core::store::{Decide, Finding, Severity, Store, TurnError};
 use memc_store_redis::{ConnectError, RedisOptions, RedisStore};
@@ -674,6 +674,30 @@ async fn a_ledger_of_format_2_is_brought_up_to_date() {
     });
     assert_eq!(host.map(|host| (host.observed_epoch, host.found_ports.len())), Some((1, 0)));
     append(&store, head).await.unwrap();
+}
+
+/// The keys as a portal of format 2 left them, with a fleet of its own: one command a line, which writes them.
+#[tokio::test]
+async fn what_a_portal_of_format_2_left_is_read() {
+    let server = Server::start();
+    for line in include_str!("data/format-2.jsonl").lines() {
+        let words: Vec<String> = serde_json::from_str(line).unwrap();
+        server.call(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let store = open(&server.url()).await;
+    let (_, head) = assert_sound(&store).await;
+    let fleet = Fleet::open(Arc::new(store.clone()), Options::default()).await.unwrap();
+    let counts = fleet.read(|state| {
+        (state.clusters().count(), state.hosts().count(), state.caches().count(), state.instances().count())
+    });
+    assert_eq!((head.revision.get(), counts), (9, (1, 2, 2, 3)));
+    let name = "since".parse().unwrap();
+    let order =
+        Order { actor: "user:ada".parse().unwrap(), request: None, command: Command::CreateTeam { name } };
+    assert_eq!(fleet.submit(order).await.unwrap().revision, head.revision.next());
+    let history = store.history(Some("cache:shop/sessions"), Revision::new(u64::MAX), 10).await.unwrap();
+    assert_eq!(history.len(), 1, "{history:?}");
+    assert_sound(&store).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use memc_core::archive::{ArchiveError, Since, export, export_since, import, verify};
 use memc_core::fleet::Options;
-use memc_core::ledger::{Command, Commit, Head, State};
+use memc_core::ledger::{Command, Commit, FORMAT, Head, State};
 use memc_core::model::*;
 use memc_core::store::{Decide, Finding, Load, MemoryStore, StoreError, TurnError};
 use memc_core::{Fleet, Store};
@@ -240,6 +240,12 @@ async fn archives_of_version_1_are_taken_in() {
     let facts =
         fleet.read(|state| (state.hosts().count(), state.caches().count(), state.instances().count()));
     assert_eq!(facts, (2, 2, 3));
+    // Its records are of an older format, and so are those in its commits.
+    let older = MemoryStore::new();
+    let moved = import(&older, &include_bytes!("../data/archives/1-format-2.jsonl")[..]).await.unwrap();
+    assert_eq!((moved.head.revision.get(), moved.head.format, moved.commits), (9, FORMAT, 9));
+    let looked_at = state(&older).await.hosts().map(|view| view.host.observed_epoch).collect::<Vec<_>>();
+    assert_eq!(looked_at, [1; 2]);
     // An archive of today goes on where one of version 1 ended.
     fleet.submit(order(Command::CreateTeam { name: name("ads") })).await.unwrap();
     let file = archive_since(&Trimmed(one.clone()), Since::Beginning, Some(&whole[..])).await.unwrap();
