@@ -466,7 +466,7 @@ async fn load(store: &dyn Store) -> Result<(Vec<Record>, Head), StoreError> {
 }
 
 fn state(records: &[Record], head: Head) -> Result<State, Inconsistent> {
-    let mut state = State::default();
+    let mut state = State::loading();
     for record in records {
         state.apply(Change::Put(record.clone()))?;
     }

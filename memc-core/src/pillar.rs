@@ -75,12 +75,12 @@ pub fn document(state: &State, minion: &HostName, stale: bool) -> Option<Documen
     let fleet = state.fleet()?;
     let cluster = state.cluster(view.host.cluster)?;
     let (mut items, mut ids, mut absent_ids) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for (port, usage) in &view.ports {
+    for usage in &view.ports {
         match usage {
             PortUse::Retired(retired) => {
-                absent_ids.insert(*port, retired.instance);
+                absent_ids.insert(retired.port, retired.instance);
             }
-            PortUse::Instance(id) => {
+            PortUse::Instance(port, id) => {
                 let instance = state.instance(*id)?;
                 if instance.phase == Phase::Releasing {
                     absent_ids.insert(*port, *id);

@@ -2,8 +2,13 @@
 //!
 //! The hashes are read one after another while others write. What was read of each record is as of some moment between
 //! two heads; the commits between the two, applied in their order over what was read, make all of it as of the second.
+//! So nothing can be handed over before everything was read. Until then each hash's records are kept as small as their
+//! kind is, and they go hash by hash as they are handed over.
+//!
+//! What a single command keeps the server from others for: an answer with one hash, at most 512 records of the numbered
+//! kinds, or with about a thousand names of hashes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use memc_core::ledger::{Change, Commit, FORMAT, Head};
@@ -18,26 +23,39 @@ use crate::Inner;
 use crate::error::Failure;
 use crate::keys::{KINDS, kind_number};
 use crate::link::Repeat;
-use crate::reply::{bytes, list, text};
+use crate::reply::{bytes, list, text, tuple};
 
 /// Hashes asked for ahead.
 const AHEAD: usize = 8;
+/// Names of hashes that the server looks at for one answer.
+const NAMES: usize = 1000;
 /// How often it is begun anew if history is forgotten or replaced meanwhile.
 const ATTEMPTS: usize = 5;
 /// Commits read at once.
 const PAGE: usize = 1000;
-/// Records handed over at once.
-const HANDED: usize = 1000;
+
+/// The records of one hash.
+type Hash = Box<dyn Iterator<Item = Record> + Send>;
+
+/// Everything as of one moment.
+struct Loaded {
+    head: Head,
+    /// The hashes of each kind, with what changed while they were read.
+    kinds: Vec<Vec<Hash>>,
+    changed: Changed,
+}
 
 pub(crate) async fn load(inner: &Arc<Inner>, into: &mut dyn Load) -> Result<Head, StoreError> {
     for _ in 0..ATTEMPTS {
         let loaded = read(inner).await.map_err(|failure| failure.reading("load"))?;
-        let Some((head, kinds)) = loaded else {
+        let Some(Loaded { head, kinds, changed }) = loaded else {
             continue;
         };
-        for mut records in kinds {
-            while !records.is_empty() {
-                let page = records.split_off(records.len().saturating_sub(HANDED));
+        for (kind, hashes) in kinds.into_iter().enumerate() {
+            let is_current = |record: &Record| changed.is_empty() || !changed.contains_key(&record.key());
+            let pages = hashes.into_iter().map(|hash| hash.filter(&is_current).collect());
+            let newer = changed.values().flatten().filter(|record| kind_number(&record.key()) == kind);
+            for page in pages.chain([newer.cloned().collect()]) {
                 into.take(page).map_err(|why| StoreError::corrupt("load", why))?;
             }
         }
@@ -49,27 +67,19 @@ pub(crate) async fn load(inner: &Arc<Inner>, into: &mut dyn Load) -> Result<Head
     ))
 }
 
-/// The records by kind, or nothing where the commits meanwhile do not tell what happened.
-async fn read(inner: &Arc<Inner>) -> Result<Option<(Head, Vec<Vec<Record>>)>, Failure> {
+/// The records, or nothing where the commits meanwhile do not tell what happened.
+async fn read(inner: &Arc<Inner>) -> Result<Option<Loaded>, Failure> {
     let begin = inner.head().await?;
-    let mut kinds: Vec<Vec<Record>> = KINDS.iter().map(|_| Vec::new()).collect();
+    let mut kinds: Vec<Vec<Hash>> = KINDS.iter().map(|_| Vec::new()).collect();
     if begin.format != FORMAT {
         // Whoever asks sees that, and that its records cannot be read.
-        return Ok(Some((begin, kinds)));
+        return Ok(Some(Loaded { head: begin, kinds, changed: Changed::new() }));
     }
-    let command = {
-        let mut command = redis::cmd("SMEMBERS");
-        command.arg(&inner.keys.buckets);
-        command
-    };
-    let mut buckets = VecDeque::new();
-    for name in list(inner.link.ask(&command, Repeat::Once).await?)? {
-        buckets.push_back(text(name)?);
-    }
+    let mut names = names(inner).await?.into_iter();
     let mut asked: VecDeque<(String, JoinHandle<Result<Value, Failure>>)> = VecDeque::new();
     loop {
         while asked.len() < AHEAD
-            && let Some(name) = buckets.pop_front()
+            && let Some(name) = names.next()
         {
             let (inner, key) = (Arc::clone(inner), name.clone());
             // In tasks of their own, so that the server answers while this one reads.
@@ -86,20 +96,28 @@ async fn read(inner: &Arc<Inner>) -> Result<Option<(Head, Vec<Vec<Record>>)>, Fa
         let answer = answer.await.map_err(|ended| Failure::Away(ended.into()))??;
         let kind = inner.keys.kind_of_bucket(&name);
         let kind = kind.ok_or_else(|| Failure::corrupt(format!("{name} is of no known kind of record")))?;
-        records(&name, kind, answer, &mut kinds[kind])?;
+        kinds[kind].push(records(&name, kind, answer)?);
     }
-    let Some((head, changed)) = meanwhile(inner, begin).await? else {
-        return Ok(None);
-    };
-    if !changed.is_empty() {
-        for records in &mut kinds {
-            records.retain(|record| !changed.contains_key(&record.key()));
+    let meanwhile = meanwhile(inner, begin).await?;
+    Ok(meanwhile.map(|(head, changed)| Loaded { head, kinds, changed }))
+}
+
+/// The names of all hashes that are there all the time; a scan may name one twice. What was in one that comes or goes
+/// meanwhile was changed meanwhile.
+async fn names(inner: &Inner) -> Result<BTreeSet<String>, Failure> {
+    let (mut names, mut cursor) = (BTreeSet::new(), "0".to_owned());
+    loop {
+        let mut command = redis::cmd("SSCAN");
+        command.arg(&inner.keys.buckets).arg(&cursor).arg("COUNT").arg(NAMES);
+        let [next, found] = tuple(inner.link.ask(&command, Repeat::Once).await?)?;
+        for name in list(found)? {
+            names.insert(text(name)?);
         }
-        for (key, record) in changed {
-            kinds[kind_number(&key)].extend(record);
+        cursor = text(next)?;
+        if cursor == "0" {
+            return Ok(names);
         }
     }
-    Ok(Some((head, kinds)))
 }
 
 type Changed = HashMap<Key, Option<Record>>;
@@ -133,36 +151,41 @@ fn apply(changed: &mut Changed, commit: Commit) {
     }
 }
 
-fn records(bucket: &str, kind: usize, answer: Value, into: &mut Vec<Record>) -> Result<(), Failure> {
-    let mut fields = list(answer)?.into_iter();
-    while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
-        let value = bytes(value)?;
-        let record = match kind {
-            0 => stored(&value).map(Record::Fleet),
-            1 => stored(&value).map(Record::Cluster),
-            2 => stored(&value).map(Record::Host),
-            3 => stored(&value).map(Record::Team),
-            4 => stored(&value).map(Record::Quota),
-            5 => stored(&value).map(Record::Cache),
-            6 => stored(&value).map(Record::Instance),
-            7 => stored(&value).map(Record::RetiredPort),
-            8 => stored(&value).map(Record::Plan),
-            _ => stored(&value).map(Record::Request),
-        };
-        let record = record.map_err(|error| {
-            let field = text(field).unwrap_or_default();
-            Failure::corrupt(format!("{bucket}, field {field}, cannot be read: {error}"))
-        })?;
-        into.push(record);
+fn records(name: &str, kind: usize, answer: Value) -> Result<Hash, Failure> {
+    match kind {
+        0 => stored(name, answer, Record::Fleet),
+        1 => stored(name, answer, Record::Cluster),
+        2 => stored(name, answer, Record::Host),
+        3 => stored(name, answer, Record::Team),
+        4 => stored(name, answer, Record::Quota),
+        5 => stored(name, answer, Record::Cache),
+        6 => stored(name, answer, Record::Instance),
+        7 => stored(name, answer, Record::RetiredPort),
+        8 => stored(name, answer, Record::Plan),
+        _ => stored(name, answer, Record::Request),
     }
-    Ok(())
 }
 
-/// The kind is known: that is three times as fast as reading it from the record.
-fn stored<T: DeserializeOwned>(value: &[u8]) -> Result<T, serde_json::Error> {
+/// Until they are asked for they are kept as what they are: a `Record` is as large as the largest kind.
+fn stored<T: DeserializeOwned + Send + 'static>(
+    name: &str,
+    answer: Value,
+    record: fn(T) -> Record,
+) -> Result<Hash, Failure> {
+    // The kind is known: that is three times as fast as reading it from the record.
     #[derive(Deserialize)]
     struct Stored<T> {
         record: T,
     }
-    serde_json::from_slice::<Stored<T>>(value).map(|stored| stored.record)
+    let answer = list(answer)?;
+    let mut all = Vec::with_capacity(answer.len() / 2);
+    let mut fields = answer.into_iter();
+    while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
+        let stored = serde_json::from_slice::<Stored<T>>(&bytes(value)?).map_err(|error| {
+            let field = text(field).unwrap_or_default();
+            Failure::corrupt(format!("{name}, field {field}, cannot be read: {error}"))
+        })?;
+        all.push(stored.record);
+    }
+    Ok(Box::new(all.into_iter().map(record)))
 }

@@ -347,24 +347,28 @@ impl Decide for Breaking<'_> {
     }
 }
 
+/// Makes these changes in one commit.
+struct Changes(One, Vec<Change>);
+
+impl Decide for Changes {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        let mut commits = self.0.decide(missed, now);
+        commits[0].changes.clone_from(&self.1);
+        commits
+    }
+}
+
+fn put(number: u64, name: &str) -> Change {
+    let (id, name) = (TeamId::new(number), TeamName::new(name).unwrap());
+    Change::Put(Record::Team(Team { id, name, revision: Revision::new(1) }))
+}
+
 /// A name that one record gives up and another takes, in whatever order within one turn, has one owner afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_may_be_taken_in_the_same_turn() {
-    struct Changes(One, Vec<Change>);
-    impl Decide for Changes {
-        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
-            let mut commits = self.0.decide(missed, now);
-            commits[0].changes.clone_from(&self.1);
-            commits
-        }
-    }
     let server = Server::start();
     let store = open(&server.url()).await;
     let id = |number| TeamId::new(number);
-    let put = |number, name| {
-        let (id, name) = (id(number), TeamName::new(name).unwrap());
-        Change::Put(Record::Team(Team { id, name, revision: Revision::new(1) }))
-    };
     let remove = |number| Change::Remove(memc_core::model::Key::Team { id: id(number) });
     let mut head = Head::EMPTY;
     for (changes, fits) in [
@@ -396,6 +400,29 @@ async fn what_is_given_up_may_be_taken_in_the_same_turn() {
     }
     assert_eq!(server.call(&["KEYS", "{memc}:index:*"]), Value::Array(Vec::new()), "no claim is left");
     assert_eq!(server.call(&["SMEMBERS", "{memc}:buckets"]), Value::Array(Vec::new()));
+}
+
+/// No command of a load is about more than one hash, or as many records as one may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_reads_one_hash_at_a_time() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let teams: Vec<Change> = (1..=2000).map(|number| put(number, &format!("t{number}"))).collect();
+    store.turn(Head::EMPTY, &mut Changes(One::new(Head::EMPTY), teams)).await.unwrap();
+    let Value::Array(buckets) = server.call(&["SMEMBERS", "{memc}:buckets"]) else { panic!("buckets") };
+    for bucket in &buckets {
+        let Value::BulkString(name) = bucket else { panic!("{bucket:?}") };
+        let Value::Int(length) = server.call(&["HLEN", std::str::from_utf8(name).unwrap()]) else {
+            panic!("{bucket:?}")
+        };
+        assert!((1..=512).contains(&length), "{length} records");
+    }
+    server.call(&["CONFIG", "RESETSTAT"]);
+    assert_eq!(ledger::load(&store).await.0.len(), 2000);
+    let Value::BulkString(counts) = server.call(&["INFO", "commandstats"]) else { panic!("counts") };
+    let counts = String::from_utf8(counts).unwrap();
+    assert!(counts.contains(&format!("cmdstat_hgetall:calls={},", buckets.len())), "{counts}");
+    assert!(!counts.contains("cmdstat_smembers"), "{counts}");
 }
 
 /// Whatever it appends: the turn and what was missed, then the append.

@@ -3,10 +3,10 @@
 use memc_core::model::Timestamp;
 
 use crate::ConnectError;
-use crate::session::{Failure, Session};
+use crate::session::{Failure, Session, rows};
 use crate::statement::Statements;
 use crate::url::Scheme;
-use crate::value::{Fields, Type, Value};
+use crate::value::{Fields, Value};
 
 /// The newest commits, which are never deleted: those that processes may still have to catch up with.
 pub(crate) const KEPT: u64 = 5_000;
@@ -49,9 +49,8 @@ pub(crate) async fn step(
     let values = vec![Value::integer(KEPT), Value::integer(STEP)];
     let mut last = None;
     let mut count = 0;
-    for row in session.rows(&sql.oldest, values, &[Type::Integer, Type::Integer]).await? {
-        let mut fields = Fields::new(row);
-        let (revision, at) = (fields.number()?, Timestamp::from_millis(fields.number()?));
+    let read = |fields: &mut Fields<'_>| Ok((fields.number()?, Timestamp::from_millis(fields.number()?)));
+    for (revision, at) in rows(session, &sql.oldest, values, read).await? {
         // Times never go back along the ledger.
         if at >= before {
             break;
@@ -59,7 +58,7 @@ pub(crate) async fn step(
         (last, count) = (Some(revision), count + 1);
     }
     if let Some(last) = last {
-        session.rows(&sql.forget, vec![Value::integer(last)], &[]).await?;
+        rows(session, &sql.forget, vec![Value::integer(last)], |_| Ok(())).await?;
     }
     Ok(count)
 }

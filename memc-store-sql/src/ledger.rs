@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
-use std::time::Duration;
 
 use memc_core::ledger::{Action, Change, Commit, Head};
 use memc_core::model::{CommitId, Key, Record, Revision, Timestamp};
-use memc_core::store::{Load, MOST_MISSED, StoreError, TurnError};
+use memc_core::store::{MOST_MISSED, TurnError};
 
-use crate::session::{Failure, Session};
-use crate::statement::{HEAD, Kind, PAGE, Statements, Step};
-use crate::table::{COMMIT, COMMIT_READ, TABLES, Table, key, row};
-use crate::value::{Fields, Type, Unreadable, Value};
+use crate::session::{Failure, Session, rows};
+use crate::statement::{Kind, Statements, Step};
+use crate::table::{COMMIT, TABLES, Table, key, row};
+use crate::value::{Columns, Fields, Unreadable, Value};
 
 /// The ledger's end.
 pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result<Head, Failure> {
@@ -27,19 +26,27 @@ pub(crate) struct End {
     /// The database's time.
     clock: Timestamp,
     /// The last number that was given out, of hosts, instances and so on; 0 where there is no fleet yet.
-    last_id: u64,
+    pub(crate) last_id: u64,
     /// The fleet's row.
     fleet: Option<Vec<Value>>,
 }
 
 pub(crate) async fn end(session: &mut impl Session, sql: &Statements) -> Result<End, Failure> {
-    let rows = session.rows(&sql.head, Vec::new(), &HEAD).await?;
-    Ok(read_end(rows.into_iter().next())?)
+    let mut ends = rows(session, &sql.head, Vec::new(), end_of).await?;
+    Ok(ends.pop().ok_or_else(no_ledger)?)
 }
 
 /// What [`Statements::head`] has answered.
-pub(crate) fn read_end(row: Option<Vec<Value>>) -> Result<End, Unreadable> {
-    let mut fields = Fields::new(row.ok_or_else(|| Unreadable("table ledger is empty".into()))?);
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn read_end(row: Option<&impl Columns>) -> Result<End, Unreadable> {
+    end_of(&mut Fields::new(row.ok_or_else(no_ledger)?))
+}
+
+fn no_ledger() -> Unreadable {
+    Unreadable("table ledger is empty".into())
+}
+
+fn end_of(fields: &mut Fields<'_>) -> Result<End, Unreadable> {
     let format = fields.narrow()?;
     let clock = Timestamp::from_millis(fields.number()?);
     let mut end = End { head: Head { format, ..Head::EMPTY }, clock, last_id: 0, fleet: None };
@@ -50,7 +57,7 @@ pub(crate) fn read_end(row: Option<Vec<Value>>) -> Result<End, Unreadable> {
     end.head = Head { revision, id, at: Timestamp::from_millis(fields.number()?), format };
     end.last_id = fields.number()?;
     end.fleet = match (fields.optional_text()?, fields.optional_number()?) {
-        (Some(id), Some(epoch)) => Some(vec![Value::Integer(1), Value::Text(id), Value::integer(epoch)]),
+        (Some(id), Some(epoch)) => Some(vec![Value::Integer(1), Value::text(id), Value::integer(epoch)]),
         _ => None,
     };
     Ok(end)
@@ -64,7 +71,7 @@ pub(crate) async fn commits(
     limit: usize,
 ) -> Result<Vec<Commit>, Failure> {
     let values = vec![Value::integer(after.get()), Value::integer(limit)];
-    read_commits(session.rows(&sql.commits, values, &commit_types()).await?)
+    rows(session, &sql.commits, values, commit).await
 }
 
 /// The commits before a revision, newest first.
@@ -83,58 +90,7 @@ pub(crate) async fn history(
             &sql.history_of_target
         }
     };
-    read_commits(session.rows(sql, values, &commit_types()).await?)
-}
-
-/// Hand over every record, page by page, each of which comes in time. The session is a transaction that sees one
-/// moment.
-pub(crate) async fn load(
-    session: &mut impl Session,
-    sql: &Statements,
-    patience: Duration,
-    into: &mut dyn Load,
-) -> Result<Head, StoreError> {
-    let end = in_time(patience, end(session, sql)).await?;
-    for (table, statements) in TABLES.iter().zip(&sql.tables) {
-        let types: Vec<Type> = table.columns.iter().map(|(_, kind)| *kind).collect();
-        let mut page = in_time(patience, session.rows(&statements.first_page, Vec::new(), &types)).await?;
-        loop {
-            let last = page.last().map(|row| row[..table.key].to_vec());
-            let (count, mut records) = (page.len(), Vec::with_capacity(page.len()));
-            for row in page {
-                let record = (table.read)(&mut Fields::new(row));
-                let mut record =
-                    record.map_err(|error| StoreError::corrupt("load", in_table(table.name, &error)))?;
-                if let Record::Fleet(fleet) = &mut record {
-                    fleet.last_id = end.last_id;
-                }
-                records.push(record);
-            }
-            if !records.is_empty() {
-                into.take(records).map_err(|why| StoreError::corrupt("load", why))?;
-            }
-            let Some(last) = last.filter(|_| count == PAGE) else {
-                break;
-            };
-            let next = session.rows(&statements.next_page, (sql.after_values)(last), &types);
-            page = in_time(patience, next).await?;
-        }
-    }
-    Ok(end.head)
-}
-
-async fn in_time<T>(
-    patience: Duration,
-    answer: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(|failure| failure.reading("load")),
-        Err(_) => Err(StoreError::unavailable("load", format!("no answer for {patience:?}"))),
-    }
-}
-
-fn in_table(name: &str, error: &Unreadable) -> String {
-    format!("table {name}: {error}")
+    rows(session, sql, values, commit).await
 }
 
 /// What a turn begins with.
@@ -346,10 +302,6 @@ impl Net {
     }
 }
 
-fn commit_types() -> [Type; COMMIT_READ] {
-    std::array::from_fn(|column| COMMIT[column].1)
-}
-
 /// Commits' rows, each with the last number that was given out until then.
 fn commit_rows(mut last_id: u64, commits: &[Commit]) -> Vec<Vec<Value>> {
     let row = |commit: &Commit| {
@@ -377,20 +329,22 @@ fn commit_rows(mut last_id: u64, commits: &[Commit]) -> Vec<Vec<Value>> {
     commits.iter().map(row).collect()
 }
 
-fn read_commits(rows: Vec<Vec<Value>>) -> Result<Vec<Commit>, Failure> {
-    let read = |row| read_commit(row).map_err(|error| Unreadable(in_table("commits", &error)).into());
-    rows.into_iter().map(read).collect()
+fn commit(fields: &mut Fields<'_>) -> Result<Commit, Unreadable> {
+    read_commit(fields).map_err(|error| error.in_table("commits"))
 }
 
-fn read_commit(row: Vec<Value>) -> Result<Commit, Unreadable> {
-    let mut fields = Fields::new(row);
+fn read_commit(fields: &mut Fields<'_>) -> Result<Commit, Unreadable> {
     Ok(Commit {
         revision: Revision::new(fields.number()?),
         id: CommitId::from_bytes(fields.bytes()?),
         previous: CommitId::from_bytes(fields.bytes()?),
         at: Timestamp::from_millis(fields.number()?),
         actor: fields.parse()?,
-        action: Action { name: Cow::Owned(fields.text()?), target: fields.text()?, detail: fields.text()? },
+        action: Action {
+            name: Cow::Owned(fields.text()?.into()),
+            target: fields.text()?.into(),
+            detail: fields.text()?.into(),
+        },
         request: fields.optional_parse()?,
         changes: fields.json()?,
     })

@@ -3,6 +3,7 @@
 mod error;
 mod forget;
 mod ledger;
+mod load;
 mod migrate;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -3,13 +3,17 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use memc_core::store::{StoreError, TurnError};
 
 use crate::statement::Step;
-use crate::value::{Type, Value};
+use crate::value::{Columns, Fields, Unreadable, Value};
 
 /// A connection, or a transaction on one.
 pub(crate) trait Session: Send {
+    type Row: Columns + Send;
+
     /// Take these steps, deletions first, in as few round trips as the database allows, and say of how many rows each
     /// was.
     fn change(&mut self, steps: &[Step]) -> impl Future<Output = Result<Vec<u64>, Failure>> + Send;
@@ -17,13 +21,26 @@ pub(crate) trait Session: Send {
     /// Undo everything since the savepoint `appending`, which the transaction has set before it writes.
     fn undo(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Run a query whose columns are of these types.
-    fn rows(
-        &mut self,
-        sql: &Arc<str>,
-        values: Vec<Value>,
-        types: &[Type],
-    ) -> impl Future<Output = Result<Vec<Vec<Value>>, Failure>> + Send;
+    /// Run a query. Its rows come as the database finds them, and wait there until they are asked for.
+    fn query(&mut self, sql: &Arc<str>, values: Vec<Value>) -> BoxStream<'_, Result<Self::Row, sqlx::Error>>;
+
+    /// What an error means for who asked.
+    fn failure(error: sqlx::Error) -> Failure;
+}
+
+/// Run a query that has few rows, and read each.
+pub(crate) async fn rows<S: Session, T>(
+    session: &mut S,
+    sql: &Arc<str>,
+    values: Vec<Value>,
+    read: fn(&mut Fields<'_>) -> Result<T, Unreadable>,
+) -> Result<Vec<T>, Failure> {
+    let mut rows = session.query(sql, values);
+    let mut all = Vec::new();
+    while let Some(row) = rows.try_next().await.map_err(S::failure)? {
+        all.push(read(&mut Fields::new(&row))?);
+    }
+    Ok(all)
 }
 
 /// What became of a statement that did not do what it should, as the driver's error codes tell.
@@ -62,8 +79,8 @@ impl Failure {
     }
 }
 
-impl From<crate::value::Unreadable> for Failure {
-    fn from(unreadable: crate::value::Unreadable) -> Self {
+impl From<Unreadable> for Failure {
+    fn from(unreadable: Unreadable) -> Self {
         Failure::Corrupt(Box::new(unreadable))
     }
 }

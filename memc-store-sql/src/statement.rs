@@ -5,21 +5,6 @@ use std::sync::Arc;
 use crate::table::{COMMIT, COMMIT_READ, TABLES};
 use crate::value::{Type, Value};
 
-/// How many rows a page of a load has.
-pub(crate) const PAGE: usize = 2000;
-
-/// What [`Statements::head`] answers with.
-pub(crate) const HEAD: [Type; 8] = [
-    Type::Integer,
-    Type::Integer,
-    Type::Integer,
-    Type::Bytes,
-    Type::Integer,
-    Type::Integer,
-    Type::Text,
-    Type::Integer,
-];
-
 /// Columns' names and types.
 pub(crate) type Columns = &'static [(&'static str, Type)];
 
@@ -66,14 +51,6 @@ pub(crate) fn next(rows: &[Vec<Value>]) -> (&[Vec<Value>], &[Vec<Value>]) {
     rows.split_at(1 << rows.len().max(1).ilog2().min(MOST_ROWS))
 }
 
-/// The statements of one table of records.
-#[derive(Debug)]
-pub(crate) struct OfTable {
-    pub(crate) first_page: Arc<str>,
-    /// After the row of this key.
-    pub(crate) next_page: Arc<str>,
-}
-
 /// How a database writes what is not the same everywhere.
 #[derive(Debug)]
 pub(crate) struct Dialect {
@@ -83,9 +60,6 @@ pub(crate) struct Dialect {
     pub(crate) clock: &'static str,
     /// A column as it is selected.
     pub(crate) selected: fn(&str, Type) -> String,
-    /// The condition that a row comes after that of a key, with its parameters.
-    pub(crate) after: fn(key: Columns) -> String,
-    pub(crate) after_values: fn(key: Vec<Value>) -> Vec<Value>,
 }
 
 /// Every statement the ledger needs.
@@ -101,8 +75,8 @@ pub(crate) struct Statements {
     pub(crate) oldest: Arc<str>,
     /// Deletes the commits up to a revision.
     pub(crate) forget: Arc<str>,
-    pub(crate) after_values: fn(key: Vec<Value>) -> Vec<Value>,
-    pub(crate) tables: Vec<OfTable>,
+    /// All rows of each of [`TABLES`], in any order: as they lie in the table.
+    pub(crate) tables: Vec<Arc<str>>,
 }
 
 impl Statements {
@@ -136,25 +110,11 @@ impl Statements {
             )
             .into(),
             forget: format!("DELETE FROM commits WHERE revision <= {}", p(1)).into(),
-            after_values: dialect.after_values,
-            tables: TABLES
-                .iter()
-                .map(|table| OfTable::new(table.name, table.columns, &table.columns[..table.key], dialect))
+            tables: (TABLES.iter())
+                .map(|table| {
+                    format!("SELECT {} FROM {}", selected(dialect, table.columns), table.name).into()
+                })
                 .collect(),
-        }
-    }
-}
-
-impl OfTable {
-    fn new(name: &str, columns: Columns, key: Columns, dialect: &Dialect) -> Self {
-        let (all, order) = (selected(dialect, columns), names(key));
-        OfTable {
-            first_page: format!("SELECT {all} FROM {name} ORDER BY {order} LIMIT {PAGE}").into(),
-            next_page: format!(
-                "SELECT {all} FROM {name} WHERE {} ORDER BY {order} LIMIT {PAGE}",
-                (dialect.after)(key)
-            )
-            .into(),
         }
     }
 }

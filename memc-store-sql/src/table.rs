@@ -19,7 +19,7 @@ pub(crate) struct Table {
     /// How many of the columns, from the first, are the primary key.
     pub(crate) key: usize,
     pub(crate) columns: &'static [(&'static str, Type)],
-    pub(crate) read: fn(&mut Fields) -> Result<Record, Unreadable>,
+    pub(crate) read: fn(&mut Fields<'_>) -> Result<Record, Unreadable>,
 }
 
 use Type::{Bytes, Integer, Json, Text};
@@ -280,13 +280,13 @@ pub(crate) fn row(record: &Record) -> (usize, Vec<Value>) {
     (table, row)
 }
 
-fn fleet(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn fleet(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     fields.number()?;
     // Whoever reads it knows the last number.
     Ok(Record::Fleet(FleetRecord { id: fields.parse()?, epoch: fields.narrow()?, last_id: 0 }))
 }
 
-fn cluster(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn cluster(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Cluster(Cluster {
         id: ClusterId::new(fields.number()?),
         name: fields.parse()?,
@@ -296,7 +296,7 @@ fn cluster(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn host(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn host(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Host(Host {
         id: HostId::new(fields.number()?),
         name: fields.parse()?,
@@ -314,7 +314,7 @@ fn host(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn team(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn team(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Team(Team {
         id: TeamId::new(fields.number()?),
         name: fields.parse()?,
@@ -322,7 +322,7 @@ fn team(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn quota(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn quota(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Quota(Quota {
         cluster: ClusterId::new(fields.number()?),
         team: TeamId::new(fields.number()?),
@@ -331,7 +331,7 @@ fn quota(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn cache(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn cache(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Cache(Cache {
         id: CacheId::new(fields.number()?),
         team: TeamId::new(fields.number()?),
@@ -347,7 +347,7 @@ fn cache(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn instance(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn instance(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Instance(Instance {
         id: InstanceId::new(fields.number()?),
         cache: CacheId::new(fields.number()?),
@@ -364,16 +364,18 @@ fn instance(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn optional_observer(fields: &mut Fields) -> Result<Option<ObserverId>, Unreadable> {
+fn optional_observer(fields: &mut Fields<'_>) -> Result<Option<ObserverId>, Unreadable> {
     Ok(optional_narrow(fields)?.map(ObserverId::from_number))
 }
 
-fn optional_narrow<T: TryFrom<u64, Error: Display>>(fields: &mut Fields) -> Result<Option<T>, Unreadable> {
+fn optional_narrow<T: TryFrom<u64, Error: Display>>(
+    fields: &mut Fields<'_>,
+) -> Result<Option<T>, Unreadable> {
     let number = fields.optional_number()?;
     number.map(|number| T::try_from(number).map_err(|error| Unreadable(error.to_string()))).transpose()
 }
 
-fn plan(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn plan(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Plan(Plan {
         id: PlanId::new(fields.number()?),
         cluster: ClusterId::new(fields.number()?),
@@ -382,12 +384,12 @@ fn plan(fields: &mut Fields) -> Result<Record, Unreadable> {
         steps: fields.json()?,
         begun: fields.narrow()?,
         status: fields.word()?,
-        stopped_because: fields.optional_text()?,
+        stopped_because: fields.optional_text()?.map(Into::into),
         revision: Revision::new(fields.number()?),
     }))
 }
 
-fn retired_port(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn retired_port(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::RetiredPort(RetiredPort {
         host: HostId::new(fields.number()?),
         port: fields.narrow()?,
@@ -397,11 +399,11 @@ fn retired_port(fields: &mut Fields) -> Result<Record, Unreadable> {
     }))
 }
 
-fn request(fields: &mut Fields) -> Result<Record, Unreadable> {
+fn request(fields: &mut Fields<'_>) -> Result<Record, Unreadable> {
     Ok(Record::Request(Request {
         principal: fields.parse()?,
         id: fields.parse()?,
-        digest: fields.text()?,
+        digest: fields.text()?.into(),
         receipt: Receipt {
             revision: Revision::new(fields.number()?),
             at: Timestamp::from_millis(fields.number()?),

@@ -3,9 +3,11 @@
 use std::fmt::Display;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::{Error as NoSuchWord, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use sqlx::{ColumnIndex, Decode, Row};
 
-/// A column's value. JSON is a text here.
+/// What is written into a column. JSON is a text here.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -14,7 +16,7 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
-/// What a column holds, so that a driver knows how to read it.
+/// What a column holds, so that it is written and selected accordingly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
     Integer,
@@ -28,6 +30,12 @@ pub(crate) enum Type {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unreadable(pub(crate) String);
+
+impl Unreadable {
+    pub(crate) fn in_table(self, name: &str) -> Self {
+        Unreadable(format!("table {name}: {self}"))
+    }
+}
 
 impl Value {
     pub(crate) fn text(text: impl Display) -> Self {
@@ -58,17 +66,51 @@ impl Value {
     }
 }
 
-/// Reads a row's values in the order of its columns.
-#[derive(Debug)]
-pub(crate) struct Fields(std::vec::IntoIter<Value>);
+/// A row as a driver has it, so that reading it makes no copies on the way into a record.
+pub(crate) trait Columns {
+    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
+    fn text(&self, column: usize) -> Result<Option<&str>, sqlx::Error>;
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+}
 
-impl Fields {
-    pub(crate) fn new(row: Vec<Value>) -> Self {
-        Fields(row.into_iter())
+impl<R: Row> Columns for R
+where
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> &'r str: Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> &'r [u8]: Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
     }
 
-    fn next(&mut self) -> Value {
-        self.0.next().unwrap_or(Value::Null)
+    fn text(&self, column: usize) -> Result<Option<&str>, sqlx::Error> {
+        self.try_get(column)
+    }
+
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+/// Reads a row's values in the order of its columns.
+pub(crate) struct Fields<'r> {
+    row: &'r dyn Columns,
+    next: usize,
+}
+
+impl<'r> Fields<'r> {
+    pub(crate) fn new(row: &'r dyn Columns) -> Self {
+        Fields { row, next: 0 }
+    }
+
+    fn next<T>(
+        &mut self,
+        get: impl FnOnce(&'r dyn Columns, usize) -> Result<Option<T>, sqlx::Error>,
+    ) -> Result<Option<T>, Unreadable> {
+        let column = self.next;
+        self.next += 1;
+        get(self.row, column).map_err(|error| Unreadable(error.to_string()))
     }
 
     pub(crate) fn number(&mut self) -> Result<u64, Unreadable> {
@@ -76,13 +118,10 @@ impl Fields {
     }
 
     pub(crate) fn optional_number(&mut self) -> Result<Option<u64>, Unreadable> {
-        match self.next() {
-            Value::Null => Ok(None),
-            Value::Integer(number) => {
-                u64::try_from(number).map(Some).map_err(|_| Unreadable(format!("{number} is below zero")))
-            }
-            other => Err(Unreadable(format!("{other:?} is no number"))),
-        }
+        let number = self.next(|row, column| row.integer(column))?;
+        number
+            .map(|number| u64::try_from(number).map_err(|_| Unreadable(format!("{number} is below zero"))))
+            .transpose()
     }
 
     /// A number of a narrower type: a port, a size, a count.
@@ -90,16 +129,12 @@ impl Fields {
         T::try_from(self.number()?).map_err(|error| Unreadable(error.to_string()))
     }
 
-    pub(crate) fn text(&mut self) -> Result<String, Unreadable> {
+    pub(crate) fn text(&mut self) -> Result<&'r str, Unreadable> {
         self.optional_text()?.ok_or_else(|| Unreadable("a text is missing".into()))
     }
 
-    pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Unreadable> {
-        match self.next() {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            other => Err(Unreadable(format!("{other:?} is no text"))),
-        }
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'r str>, Unreadable> {
+        self.next(|row, column| row.text(column))
     }
 
     /// A text with rules: a name, an address, a UUID.
@@ -115,19 +150,17 @@ impl Fields {
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, Unreadable> {
-        serde_json::from_str(&self.text()?).map_err(|error| Unreadable(error.to_string()))
+        serde_json::from_str(self.text()?).map_err(|error| Unreadable(error.to_string()))
     }
 
     pub(crate) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Unreadable> {
-        let word = serde_json::Value::String(self.text()?);
-        serde_json::from_value(word).map_err(|error| Unreadable(error.to_string()))
+        let word: StrDeserializer<'_, NoSuchWord> = self.text()?.into_deserializer();
+        T::deserialize(word).map_err(|error| Unreadable(error.to_string()))
     }
 
     pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        match self.next() {
-            Value::Bytes(bytes) => <[u8; N]>::try_from(bytes)
-                .map_err(|bytes| Unreadable(format!("{} bytes, not {N}", bytes.len()))),
-            other => Err(Unreadable(format!("{other:?} are no bytes"))),
-        }
+        let bytes = self.next(|row, column| row.bytes(column))?;
+        let bytes = bytes.ok_or_else(|| Unreadable("bytes are missing".into()))?;
+        bytes.try_into().map_err(|_| Unreadable(format!("{} bytes, not {N}", bytes.len())))
     }
 }

@@ -1,7 +1,8 @@
-//! What a turn costs, in counts: round trips to the server, and rows that are updated.
+//! What a turn and a load cost, in counts: round trips to the server, and rows that are updated.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests fail by panicking
 
+mod common;
 #[path = "common/fleet.rs"]
 mod fleet;
 
@@ -9,23 +10,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::{append_changes, load};
 use fleet::{allocate, found};
 use memc_core::Fleet;
 use memc_core::fleet::Options;
+use memc_core::ledger::{Change, Head};
+use memc_core::model::{Record, Revision, Team, TeamId, TeamName};
 use memc_store_sql::connect;
 use memc_test_servers::{MariaDb, Postgres, Server};
 use sqlx::{Connection, PgConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Counts the round trips of connections that take turns.
+/// What a connection says that takes turns, and one that a load is on.
+const TAKES_TURNS: &str = "SAVEPOINT appending";
+const LOADS: &str = "REPEATABLE READ";
+
+/// Counts the round trips of connections that have said something.
 struct Counter {
     url: String,
     trips: Arc<AtomicUsize>,
 }
 
 impl Counter {
-    async fn before(server: &Server) -> Self {
+    async fn before(server: &Server, said: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
         let (trips, port) = (Arc::new(AtomicUsize::new(0)), server.port());
@@ -35,23 +43,23 @@ impl Counter {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-                tokio::spawn(pass(client, server, Arc::clone(&trips)));
+                tokio::spawn(pass(client, server, said.as_bytes(), Arc::clone(&trips)));
             }
         });
         counter
     }
 }
 
-async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
+async fn pass(mut client: TcpStream, mut server: TcpStream, said: &[u8], trips: Arc<AtomicUsize>) {
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-    let (mut takes_turns, mut was_answered) = (false, true);
+    let (mut counts, mut was_answered) = (false, true);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
-                takes_turns |= asked[..count].windows(19).any(|part| part == b"SAVEPOINT appending");
+                counts |= asked[..count].windows(said.len()).any(|part| part == said);
                 // A long message comes in several pieces.
-                if takes_turns && was_answered {
+                if counts && was_answered {
                     trips.fetch_add(1, Ordering::SeqCst);
                 }
                 was_answered = false;
@@ -69,7 +77,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsi
 }
 
 async fn count(server: &Server, expected: usize) {
-    let counter = Counter::before(server).await;
+    let counter = Counter::before(server, TAKES_TURNS).await;
     let fleet = Fleet::open(connect(&counter.url).await.unwrap(), Options::default()).await.unwrap();
     found(&fleet).await;
     // Until everything that is prepared is.
@@ -88,6 +96,38 @@ async fn a_turn_on_postgres_is_three_round_trips() {
 #[tokio::test]
 async fn a_turn_on_mariadb_is_three_round_trips() {
     count(&MariaDb::start(&[]), 3).await;
+}
+
+/// Each table is read in one go, however many rows it has.
+async fn count_load(server: &Server) {
+    let counter = Counter::before(server, LOADS).await;
+    let store = connect(&counter.url).await.unwrap();
+    let teams = |numbers: std::ops::Range<u64>| {
+        let put = numbers.map(|number| {
+            let (id, name) = (TeamId::new(number), TeamName::new(&format!("t{number}")).unwrap());
+            Change::Put(Record::Team(Team { id, name, revision: Revision::new(1) }))
+        });
+        vec![put.collect::<Vec<_>>()]
+    };
+    let head = append_changes(&*store, Head::EMPTY, teams(1..2)).await.unwrap();
+    assert_eq!(load(&*store).await.len(), 1);
+    let few = counter.trips.swap(0, Ordering::SeqCst);
+    assert!(few > 10, "{few}");
+    append_changes(&*store, head, teams(2..20_001)).await.unwrap();
+    assert_eq!(load(&*store).await.len(), 20_000);
+    let many = counter.trips.load(Ordering::SeqCst);
+    // The connection's farewell may not have come through yet.
+    assert!(many.abs_diff(few) <= 2, "{few} with 1 record, {many} with 20,000");
+}
+
+#[tokio::test]
+async fn a_load_from_postgres_takes_as_many_round_trips_however_many_records() {
+    count_load(&Postgres::start(&[])).await;
+}
+
+#[tokio::test]
+async fn a_load_from_mariadb_takes_as_many_round_trips_however_many_records() {
+    count_load(&MariaDb::start(&[])).await;
 }
 
 /// What is updated in every turn becomes slow while a long snapshot keeps its old versions.

@@ -74,7 +74,8 @@ fn is_retired(view: &HostView, port: u16, reusable_at: u64) -> bool {
 
 /// Whether this process is at its port as it should be.
 fn runs(state: &State, view: &HostView, it: &Process) -> bool {
-    let Some(PortUse::Instance(id)) = Port::new(it.port).ok().and_then(|port| view.ports.get(&port)) else {
+    let Some(PortUse::Instance(_, id)) = Port::new(it.port).ok().and_then(|port| view.ports.get(&port))
+    else {
         return false;
     };
     let Some(instance) = state.instance(*id) else {

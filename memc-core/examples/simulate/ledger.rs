@@ -59,9 +59,9 @@ pub(crate) fn rebuilt(state: &State) -> Result<State, Inconsistent> {
     // In the order of their numbers, so that a run does the same every time.
     let instances: BTreeMap<_, _> = state.instances().map(|it| (it.id, it)).collect();
     records.extend(instances.into_values().cloned().map(Record::Instance));
-    records.extend(state.hosts().flat_map(|view| view.ports.values()).filter_map(|usage| match usage {
+    records.extend(state.hosts().flat_map(|view| view.ports.iter()).filter_map(|usage| match usage {
         PortUse::Retired(retired) => Some(Record::RetiredPort((**retired).clone())),
-        PortUse::Instance(_) => None,
+        PortUse::Instance(..) => None,
     }));
     let mut rebuilt = State::default();
     for record in records {

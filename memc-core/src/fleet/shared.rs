@@ -174,7 +174,7 @@ pub(super) async fn load(store: &dyn Store) -> Result<State, OpenError> {
             Ok(())
         }
     }
-    let mut into = Into(State::default());
+    let mut into = Into(State::loading());
     let head = store.load(&mut into).await?;
     into.0.loaded(head);
     Ok(into.0)

@@ -1,6 +1,7 @@
 //! Identifiers that are numbers or UUIDs, one type each.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -8,27 +9,53 @@ use sha2::{Digest, Sha256};
 macro_rules! number {
     ($(#[$doc:meta] $name:ident)*) => {$(
         #[$doc]
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(u64);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(from = "u64", into = "u64")]
+        // One more than its number, so that an `Option` of it takes no more memory.
+        pub struct $name(NonZeroU64);
 
         impl $name {
             /// From its number, at most `i64::MAX` (what every store can hold).
             #[must_use]
             pub const fn new(number: u64) -> Self {
-                $name(if number > i64::MAX as u64 { i64::MAX as u64 } else { number })
+                let number = if number > i64::MAX as u64 { i64::MAX as u64 } else { number };
+                $name(NonZeroU64::MIN.saturating_add(number))
             }
 
             /// Its number.
             #[must_use]
             pub const fn get(self) -> u64 {
-                self.0
+                self.0.get() - 1
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name::new(0)
+            }
+        }
+
+        impl From<u64> for $name {
+            fn from(number: u64) -> Self {
+                $name::new(number)
+            }
+        }
+
+        impl From<$name> for u64 {
+            fn from(id: $name) -> u64 {
+                id.get()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                self.get().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.get()).finish()
             }
         }
     )*};
@@ -55,7 +82,7 @@ impl Revision {
     /// The revision after this one.
     #[must_use]
     pub const fn next(self) -> Self {
-        Revision::new(self.0 + 1)
+        Revision::new(self.get() + 1)
     }
 }
 

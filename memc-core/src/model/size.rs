@@ -1,6 +1,7 @@
 //! Ports and memory sizes: integers with a range.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,64 +60,68 @@ impl fmt::Display for Port {
     }
 }
 
+/// [`Mib::MAX`].
+const MOST: u64 = 1 << 40;
+
 /// Memory in mebibytes (2^20 bytes): 0 to 2^40.
 ///
 /// The bound leaves room to add up a million of the largest values in 64 bits; additions saturate at it and
 /// subtractions at zero, so that no arithmetic on sizes can wrap.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
-pub struct Mib(u64);
+// One more than it is, so that an `Option` of it takes no more memory.
+pub struct Mib(NonZeroU64);
 
 impl Mib {
     /// No memory.
-    pub const ZERO: Mib = Mib(0);
+    pub const ZERO: Mib = Mib::capped(0);
     /// 2^40 MiB.
-    pub const MAX: Mib = Mib(1 << 40);
+    pub const MAX: Mib = Mib::capped(MOST);
     /// The most memory of one host: 16 TiB.
-    pub const MAX_HOST: Mib = Mib(16 << 20);
+    pub const MAX_HOST: Mib = Mib::capped(16 << 20);
     /// The smallest instance: memcached refuses to resize itself below this while running
     /// (`cache_memlimit` answers `MEMLIMIT_TOO_SMALL`).
-    pub const MIN_INSTANCE: Mib = Mib(8);
+    pub const MIN_INSTANCE: Mib = Mib::capped(8);
 
     /// # Errors
     /// [`InvalidSize::Mib`] above [`Mib::MAX`].
     pub const fn new(mib: u64) -> Result<Self, InvalidSize> {
-        if mib > Self::MAX.0 { Err(InvalidSize::Mib(mib)) } else { Ok(Mib(mib)) }
+        if mib > MOST { Err(InvalidSize::Mib(mib)) } else { Ok(Mib::capped(mib)) }
     }
 
     /// The number of MiB.
     #[must_use]
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// `self + other`, at most [`Mib::MAX`].
     #[must_use]
     pub const fn plus(self, other: Mib) -> Mib {
-        Mib::capped(self.0 + other.0)
+        Mib::capped(self.get() + other.get())
     }
 
     /// `self - other`, at least zero.
     #[must_use]
     pub const fn minus(self, other: Mib) -> Mib {
-        Mib(self.0.saturating_sub(other.0))
+        Mib::capped(self.get().saturating_sub(other.get()))
     }
 
     /// `self × factor`, at most [`Mib::MAX`].
     #[must_use]
     pub const fn times(self, factor: u64) -> Mib {
-        Mib::capped(self.0.saturating_mul(factor))
+        Mib::capped(self.get().saturating_mul(factor))
     }
 
     /// `percent` % of it, rounded up, at most [`Mib::MAX`].
     #[must_use]
     pub const fn percent(self, percent: u32) -> Mib {
-        Mib::capped(self.0.saturating_mul(percent as u64).div_ceil(100))
+        Mib::capped(self.get().saturating_mul(percent as u64).div_ceil(100))
     }
 
     /// The value, or [`Mib::MAX`] where it is above.
     pub(crate) const fn capped(mib: u64) -> Mib {
-        if mib > Self::MAX.0 { Self::MAX } else { Mib(mib) }
+        Mib(NonZeroU64::MIN.saturating_add(if mib > MOST { MOST } else { mib }))
     }
 }
 
@@ -129,7 +134,7 @@ impl TryFrom<u64> for Mib {
 
 impl From<Mib> for u64 {
     fn from(mib: Mib) -> u64 {
-        mib.0
+        mib.get()
     }
 }
 
@@ -141,7 +146,19 @@ impl std::iter::Sum for Mib {
 
 impl fmt::Display for Mib {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB", self.0)
+        write!(f, "{} MiB", self.get())
+    }
+}
+
+impl fmt::Debug for Mib {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mib").field(&self.get()).finish()
+    }
+}
+
+impl Default for Mib {
+    fn default() -> Self {
+        Mib::ZERO
     }
 }
 
@@ -164,7 +181,7 @@ mod tests {
         assert_eq!(Mib::MAX.times(u64::MAX), Mib::MAX);
         assert_eq!(Mib::ZERO.minus(Mib::MAX), Mib::ZERO);
         assert_eq!(Mib::MAX.percent(u32::MAX), Mib::MAX);
-        assert_eq!(Mib(101).percent(10), Mib(11));
+        assert_eq!(Mib::capped(101).percent(10), Mib::capped(11));
         assert!(Mib::new(Mib::MAX.get() + 1).is_err());
     }
 }

@@ -105,12 +105,12 @@ impl Observer {
 fn around(state: &State, id: HostId) -> Option<Around> {
     let (view, epoch) = (state.host(id)?, state.fleet()?.epoch);
     let runs = |usage: &PortUse| match usage {
-        PortUse::Instance(id) => {
+        PortUse::Instance(_, id) => {
             state.instance(*id).is_some_and(|it| it.observed.is_some() && it.phase != Phase::Releasing)
         }
         PortUse::Retired(_) => false,
     };
-    let running = view.ports.iter().filter(|(_, usage)| runs(usage)).map(|(port, _)| *port).collect();
+    let running = view.ports.iter().filter(|usage| runs(usage)).map(PortUse::port).collect();
     let ports = state.cluster(view.host.cluster)?.ports;
     Some(Around { host: view.host.clone(), epoch, ports, running })
 }

@@ -393,7 +393,7 @@ fn spread_lifted(fleet: &Fleet, command: &Command) -> bool {
             _ if view.host.blocked_ports.contains(port) => false,
             None => true,
             Some(PortUse::Retired(retired)) => retired.reusable_at.as_millis() <= fleet.now,
-            Some(PortUse::Instance(_)) => false,
+            Some(PortUse::Instance(..)) => false,
         });
         for _ in ports {
             let on_rack = on_racks.entry(view.host.rack.clone()).or_insert(0);
@@ -410,11 +410,11 @@ fn spread_lifted(fleet: &Fleet, command: &Command) -> bool {
 
 /// The first moment from which on waiting alone would do.
 fn by_waiting(fleet: &Fleet, command: &Command) -> Option<Rule> {
-    let ports = fleet.hosts().into_iter().flat_map(|view| view.ports.values());
+    let ports = fleet.hosts().into_iter().flat_map(|view| view.ports.iter());
     let mut moments: Vec<u64> = ports
         .filter_map(|usage| match usage {
             PortUse::Retired(retired) => Some(retired.reusable_at.as_millis()),
-            PortUse::Instance(_) => None,
+            PortUse::Instance(..) => None,
         })
         .filter(|at| *at > fleet.now && *at < Timestamp::NEVER.as_millis())
         .collect();

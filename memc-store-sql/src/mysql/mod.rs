@@ -13,10 +13,10 @@ use sqlx::migrate::Migrator;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
+use crate::ledger::read_end;
 use crate::migrate::{TABLE, refused, up_to_date};
 use crate::server::{Began, Server, ServerStore};
-use crate::session::Failure;
-use crate::statement::{Dialect, HEAD, Statements};
+use crate::statement::{Dialect, Statements};
 use crate::{ConnectError, Options};
 use session::{failure, number};
 
@@ -25,17 +25,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |_| "?".into(),
         clock: "CAST(unix_timestamp(now(3)) * 1000 AS SIGNED)",
         selected: |name, _| name.into(),
-        // Not as a comparison of rows, which is not looked up in an index.
-        after: |key| match key {
-            [(one, _)] => format!("{one} > ?"),
-            _ => format!("({0} > ? OR ({0} = ? AND {1} > ?))", key[0].0, key[1].0),
-        },
-        after_values: |mut key| {
-            if let [one, _] = &key[..] {
-                key.insert(0, one.clone());
-            }
-            key
-        },
     })
 });
 
@@ -88,10 +77,6 @@ impl Server for MySql {
 
     fn statements() -> &'static Statements {
         &STATEMENTS
-    }
-
-    fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
     }
 
     fn address(&self) -> &MySqlConnectOptions {
@@ -159,7 +144,7 @@ impl Server for MySql {
         let rows = raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await?;
         let (locked, end) = (rows.first(), rows.get(1));
         if locked.map(|row| sqlx::Row::try_get::<Option<i64>, _>(row, 0)).transpose()? == Some(Some(1)) {
-            return Ok(Began::Alone(end.map(|row| session::read(row, &HEAD)).transpose()?));
+            return Ok(Began::Alone(read_end(end)));
         }
         Self::roll_back(connection).await?;
         let holder = format!(

@@ -4,16 +4,19 @@ use std::mem;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Either, MySql, MySqlConnection, Row, raw_sql};
+use sqlx::{AssertSqlSafe, Either, MySql, MySqlConnection, raw_sql};
 
 use super::text::{self, MOST_BYTES, is_update};
 use crate::session::{Failure, Session};
 use crate::statement::{Kind, Step};
-use crate::value::{Type, Value};
+use crate::value::Value;
 
 impl Session for MySqlConnection {
+    type Row = MySqlRow;
+
     async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
         let mut counts = vec![0; steps.len()];
         let (mut statements, mut of) = (String::new(), Vec::new());
@@ -47,14 +50,12 @@ impl Session for MySqlConnection {
         raw_sql("ROLLBACK TO SAVEPOINT appending").execute(self).await.map(|_| ()).map_err(failure)
     }
 
-    async fn rows(
-        &mut self,
-        sql: &Arc<str>,
-        values: Vec<Value>,
-        types: &[Type],
-    ) -> Result<Vec<Vec<Value>>, Failure> {
-        let rows = query(sql, values).fetch_all(self).await.map_err(failure)?;
-        rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+    fn query(&mut self, sql: &Arc<str>, values: Vec<Value>) -> BoxStream<'_, Result<MySqlRow, sqlx::Error>> {
+        query(sql, values).fetch(self)
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
     }
 }
 
@@ -130,18 +131,6 @@ fn query(sql: &Arc<str>, values: Vec<Value>) -> Query<'static, MySql, MySqlArgum
         Value::Text(text) => query.bind(text),
         Value::Bytes(bytes) => query.bind(bytes),
     })
-}
-
-pub(super) fn read(row: &MySqlRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
-    let value = |(column, kind): (usize, &Type)| {
-        Ok(match kind {
-            Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
-            Type::Text | Type::Json => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
-            Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
-        }
-        .unwrap_or(Value::Null))
-    };
-    types.iter().enumerate().map(value).collect()
 }
 
 // Error numbers, <https://mariadb.com/kb/en/mariadb-error-code-reference/>.

@@ -12,10 +12,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
+use crate::ledger::read_end;
 use crate::migrate::{TABLE, refused, up_to_date};
 use crate::server::{Began, Server, ServerStore};
-use crate::session::Failure;
-use crate::statement::{Dialect, HEAD, Statements, names};
+use crate::statement::{Dialect, Statements};
 use crate::value::Type;
 use crate::{ConnectError, Options};
 use session::{code, failure};
@@ -25,11 +25,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |n| format!("${n}"),
         clock: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
         selected: |name, kind| if kind == Type::Json { format!("{name}::text") } else { name.into() },
-        after: |key| {
-            let values: Vec<_> = (1..=key.len()).map(|n| format!("${n}")).collect();
-            format!("({}) > ({})", names(key), values.join(", "))
-        },
-        after_values: |key| key,
     })
 });
 
@@ -83,10 +78,6 @@ impl Server for Postgres {
         &STATEMENTS
     }
 
-    fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
-    }
-
     fn address(&self) -> &PgConnectOptions {
         &self.address
     }
@@ -134,7 +125,7 @@ impl Server for Postgres {
             format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; {}", STATEMENTS.head);
         match raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await {
             // After that of the lock.
-            Ok(rows) => Ok(Began::Alone(rows.get(1).map(|row| session::read(row, &HEAD)).transpose()?)),
+            Ok(rows) => Ok(Began::Alone(read_end(rows.get(1)))),
             Err(error) if code(&error).as_deref() == Some(session::LOCK_NOT_AVAILABLE) => {
                 raw_sql("ROLLBACK").execute(&mut *connection).await?;
                 let holder: Option<String> = sqlx::query_scalar(HOLDER).fetch_optional(connection).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, raw_sql};
@@ -11,6 +12,8 @@ use crate::statement::{Columns, Kind, Step, names, on_conflict};
 use crate::value::{Type, Value};
 
 impl Session for PgConnection {
+    type Row = PgRow;
+
     async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
         // Two statements at most: within one nobody says what comes first.
         let deletions = steps.iter().take_while(|step| step.kind == Kind::Delete).count();
@@ -37,20 +40,18 @@ impl Session for PgConnection {
         raw_sql("ROLLBACK TO SAVEPOINT appending").execute(self).await.map(|_| ()).map_err(failure)
     }
 
-    async fn rows(
-        &mut self,
-        sql: &Arc<str>,
-        values: Vec<Value>,
-        types: &[Type],
-    ) -> Result<Vec<Vec<Value>>, Failure> {
+    fn query(&mut self, sql: &Arc<str>, values: Vec<Value>) -> BoxStream<'_, Result<PgRow, sqlx::Error>> {
         let query = values.into_iter().fold(query(sql), |query, value| match value {
             Value::Null => query.bind(None::<i64>),
             Value::Integer(number) => query.bind(number),
             Value::Text(text) => query.bind(text),
             Value::Bytes(bytes) => query.bind(bytes),
         });
-        let rows = query.fetch_all(self).await.map_err(failure)?;
-        rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+        query.fetch(self)
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
     }
 }
 
@@ -120,18 +121,6 @@ fn text(value: Option<&Value>) -> Option<String> {
 
 fn bytes(value: Option<&Value>) -> Option<Vec<u8>> {
     if let Some(Value::Bytes(bytes)) = value { Some(bytes.clone()) } else { None }
-}
-
-pub(super) fn read(row: &PgRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
-    let value = |(column, kind): (usize, &Type)| {
-        Ok(match kind {
-            Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
-            Type::Text | Type::Json => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
-            Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
-        }
-        .unwrap_or(Value::Null))
-    };
-    types.iter().enumerate().map(value).collect()
 }
 
 // Error codes, <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two letters are their class.

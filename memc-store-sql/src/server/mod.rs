@@ -17,10 +17,12 @@ use sqlx::Connection;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::ledger::End;
+use crate::load::load;
 use crate::session::{Failure, Session};
 use crate::statement::Statements;
 use crate::turn::in_a_task;
-use crate::value::Value;
+use crate::value::Unreadable;
 use crate::{ConnectError, Options, forget, ledger};
 use readers::Readers;
 
@@ -35,9 +37,6 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
     type Connection: Session + Connection;
 
     fn statements() -> &'static Statements;
-
-    /// What an error means for who asked.
-    fn failure(error: sqlx::Error) -> Failure;
 
     /// Where it is and how to get in; not to be shown to anyone.
     fn address(&self) -> &<Self::Connection as Connection>::Options;
@@ -80,8 +79,8 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
 
 /// How a turn began.
 pub(crate) enum Began {
-    /// With the lock, and with what [`Statements::head`] has answered under it.
-    Alone(Option<Vec<Value>>),
+    /// With the lock, and with where the ledger ended under it.
+    Alone(Result<End, Unreadable>),
     /// Not at all: the lock was another's all the time, who is named.
     Locked(String),
 }
@@ -167,7 +166,7 @@ impl<S: Server> Inner<S> {
     /// What the server has to answer in time. What it does not leaves the connection in no known state.
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.options.patience, answer).await {
-            Ok(answer) => answer.map_err(S::failure),
+            Ok(answer) => answer.map_err(S::Connection::failure),
             Err(_) => Err(Failure::Unavailable(silent(self.options.patience))),
         }
     }
@@ -226,9 +225,7 @@ impl<S: Server> Store for ServerStore<S> {
         let mut connection = inner.connect().await.map_err(|failure| failure.reading("load"))?;
         let began = inner.in_time(S::begin_reading(&mut connection)).await;
         began.map_err(|failure| failure.reading("load"))?;
-        let loaded = ledger::load(&mut connection, S::statements(), inner.options.patience, into).await;
-        close(connection).await;
-        loaded
+        load(connection, S::statements(), inner.options.patience, into).await
     }
 
     async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {

@@ -7,10 +7,10 @@ use memc_core::store::{Finding, TurnError};
 use tokio::time::timeout;
 
 use super::{Began, Inner, Server, close, refusing, silent};
-use crate::ledger::{Beginning, append, missed, read_end};
-use crate::session::Failure;
+use crate::ledger::{Beginning, End, append, missed};
+use crate::session::{Failure, Session};
 use crate::turn::{Caller, away};
-use crate::value::Value;
+use crate::value::Unreadable;
 
 pub(super) async fn run<S: Server>(
     inner: Arc<Inner<S>>,
@@ -45,18 +45,18 @@ pub(super) async fn run<S: Server>(
 
 async fn decide_and_write<S: Server>(
     connection: &mut S::Connection,
-    end: Option<Vec<Value>>,
+    end: Result<End, Unreadable>,
     at: Head,
     caller: Caller,
 ) -> Result<Head, TurnError> {
-    let end = read_end(end).map_err(|error| Failure::from(error).appending())?;
+    let end = end.map_err(|error| Failure::from(error).appending())?;
     let Beginning { end, missed, now } = missed(connection, S::statements(), end, at, FORMAT).await?;
     let commits = caller.decide(missed, now).await?;
     append(connection, &end, &commits).await.map_err(Failure::appending)
 }
 
-/// A connection in a turn, and the ledger's end as a row.
-type Begun<S> = (<S as Server>::Connection, Option<Vec<Value>>);
+/// A connection in a turn, and the ledger's end.
+type Begun<S> = (<S as Server>::Connection, Result<End, Unreadable>);
 
 impl<S: Server> Inner<S> {
     /// Begin a turn, with the connection of the last one if that still works.
@@ -78,7 +78,7 @@ impl<S: Server> Inner<S> {
             close(connection).await;
             return Err(Failure::Unavailable(why.into()));
         }
-        self.begin_with(connection).await?.map_err(S::failure)
+        self.begin_with(connection).await?.map_err(S::Connection::failure)
     }
 
     /// Begin a turn. The inner error is one of the connection.

@@ -18,7 +18,8 @@ use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
 use tokio::sync::RwLock;
 
-use crate::statement::{Dialect, Statements, names};
+use crate::load::load;
+use crate::statement::{Dialect, Statements};
 use crate::turn::in_a_task;
 use crate::{ConnectError, Options, forget, ledger};
 use connection::Connections;
@@ -29,8 +30,6 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
         placeholder: |n| format!("?{n}"),
         clock: "CAST(round(unixepoch('subsec') * 1000) AS INTEGER)",
         selected: |name, _| name.into(),
-        after: |key| format!("({}) > ({})", names(key), vec!["?"; key.len()].join(", ")),
-        after_values: |key| key,
     })
 });
 
@@ -154,9 +153,7 @@ impl Store for SqliteStore {
         let reading = |error| failure(error).reading("load");
         let mut reader = connection::long_reader(&self.inner.path).await.map_err(reading)?;
         sqlx::raw_sql("BEGIN").execute(&mut reader).await.map_err(reading)?;
-        let loaded = ledger::load(&mut reader, &STATEMENTS, self.inner.options.patience, into).await;
-        connection::close(reader).await;
-        loaded
+        load(reader, &STATEMENTS, self.inner.options.patience, into).await
     }
 
     async fn commits(&self, after: Revision, limit: usize) -> Result<Vec<Commit>, StoreError> {

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use crate::session::{Failure, Session};
 use crate::statement::{Kind, Step, names, next, on_conflict};
-use crate::value::{Type, Value};
+use crate::value::Value;
 
 impl Session for SqliteConnection {
+    type Row = SqliteRow;
+
     async fn change(&mut self, steps: &[Step]) -> Result<Vec<u64>, Failure> {
         let mut counts = Vec::with_capacity(steps.len());
         for step in steps {
@@ -31,14 +34,12 @@ impl Session for SqliteConnection {
         sqlx::raw_sql("ROLLBACK TO appending").execute(self).await.map(|_| ()).map_err(failure)
     }
 
-    async fn rows(
-        &mut self,
-        sql: &Arc<str>,
-        values: Vec<Value>,
-        types: &[Type],
-    ) -> Result<Vec<Vec<Value>>, Failure> {
-        let rows = query(sql, values).fetch_all(self).await.map_err(failure)?;
-        rows.iter().map(|row| read(row, types).map_err(failure)).collect()
+    fn query(&mut self, sql: &Arc<str>, values: Vec<Value>) -> BoxStream<'_, Result<SqliteRow, sqlx::Error>> {
+        query(sql, values).fetch(self)
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
     }
 }
 
@@ -63,18 +64,6 @@ fn query(sql: &Arc<str>, values: Vec<Value>) -> sqlx::query::Query<'static, Sqli
         Value::Text(text) => query.bind(text),
         Value::Bytes(bytes) => query.bind(bytes),
     })
-}
-
-fn read(row: &SqliteRow, types: &[Type]) -> Result<Vec<Value>, sqlx::Error> {
-    let value = |(column, kind): (usize, &Type)| {
-        Ok(match kind {
-            Type::Integer => row.try_get::<Option<i64>, _>(column)?.map(Value::Integer),
-            Type::Text | Type::Json => row.try_get::<Option<String>, _>(column)?.map(Value::Text),
-            Type::Bytes => row.try_get::<Option<Vec<u8>>, _>(column)?.map(Value::Bytes),
-        }
-        .unwrap_or(Value::Null))
-    };
-    types.iter().enumerate().map(value).collect()
 }
 
 /// SQLite's result codes, <https://www.sqlite.org/rescode.html>; the extended ones keep these in their low byte.

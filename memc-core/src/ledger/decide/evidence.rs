@@ -102,7 +102,7 @@ impl Draft<'_> {
         let mut after = host.clone();
         after.observed_epoch = epoch;
         // A retired port is no instance of the ledger any more: what is there may have got it since the backup.
-        let unknown = |port: &&Port| !matches!(view.ports.get(port), Some(PortUse::Instance(_)));
+        let unknown = |port: &&Port| !matches!(view.ports.get(port), Some(PortUse::Instance(..)));
         let found: Vec<Port> =
             in_use.iter().filter(unknown).filter(|port| !host.blocks(**port)).copied().collect();
         let detail = match found[..] {

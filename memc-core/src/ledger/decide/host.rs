@@ -144,15 +144,15 @@ impl Draft<'_> {
         let view = self.host(name)?;
         let id = view.host.id;
         let host = Host { status: HostStatus::Lost, ..view.host.clone() };
-        let lost: Vec<InstanceId> = (view.ports.values())
+        let lost: Vec<InstanceId> = (view.ports.iter())
             .filter_map(|usage| match usage {
-                PortUse::Instance(id) => Some(*id),
+                PortUse::Instance(_, id) => Some(*id),
                 PortUse::Retired(_) => None,
             })
             .collect();
         let detail = format!("{} instances: {reason}", lost.len());
         // Ports that were cooling down here may still be served by a process nobody can see.
-        let retired: Vec<RetiredPort> = (view.ports.values())
+        let retired: Vec<RetiredPort> = (view.ports.iter())
             .filter_map(|usage| match usage {
                 PortUse::Retired(retired) if retired.reusable_at > self.now => {
                     Some(RetiredPort::clone(retired))
@@ -180,7 +180,7 @@ impl Draft<'_> {
     /// What a host that comes back had may still run there until its tombstones arrive.
     fn cool_down_from_now(&mut self, view: &HostView, cluster: &Cluster) {
         let reusable_at = self.now.after(cluster.policy.cool_down());
-        for usage in view.ports.values() {
+        for usage in view.ports.iter() {
             if let PortUse::Retired(retired) = usage
                 && retired.reusable_at == Timestamp::NEVER
             {
@@ -197,8 +197,8 @@ impl Draft<'_> {
     /// The host and what is remembered of its ports.
     pub(super) fn forget_host(&mut self, view: &HostView) {
         let id = view.host.id;
-        for port in view.ports.keys() {
-            self.remove(Key::RetiredPort { host: id, port: *port });
+        for usage in &view.ports {
+            self.remove(Key::RetiredPort { host: id, port: usage.port() });
         }
         self.remove(Key::Host { id });
     }
@@ -250,9 +250,9 @@ impl Draft<'_> {
 fn closed_ports(view: &HostView, now: Timestamp) -> usize {
     let closed = |usage: &&PortUse| match usage {
         PortUse::Retired(retired) => retired.reusable_at > now,
-        PortUse::Instance(_) => true,
+        PortUse::Instance(..) => true,
     };
-    view.ports.values().filter(closed).count()
+    view.ports.iter().filter(closed).count()
 }
 
 fn like(one: &HostName, other: &HostName) -> bool {

@@ -33,10 +33,22 @@ impl State {
         Ok(())
     }
 
+    /// An empty state for every record of a ledger to be applied to: placement finds no host until it is
+    /// [`loaded`](State::loaded). Telling it then of each host once, instead of each instance, halves what loading
+    /// takes.
+    #[must_use]
+    pub fn loading() -> Self {
+        State { loading: true, ..State::default() }
+    }
+
     /// Set the end of the ledger, once every record of it was applied.
     pub fn loaded(&mut self, head: Head) {
         self.head = head;
         self.index.pass(head.at);
+        if std::mem::take(&mut self.loading) {
+            let hosts: Vec<HostId> = self.hosts.values().map(|view| view.host.id).collect();
+            hosts.into_iter().for_each(|host| self.reindex(host));
+        }
     }
 
     /// Time has passed: hosts whose next port has cooled down by now are found faster. Changes no answer.
@@ -296,7 +308,7 @@ impl State {
         };
         let free = self.hosts.get(&instance.host).map(|view| match view.ports.get(&instance.port) {
             None => true,
-            Some(PortUse::Instance(id)) => *id == instance.id,
+            Some(PortUse::Instance(_, id)) => *id == instance.id,
             Some(PortUse::Retired(_)) => false,
         });
         // A place has one instance, beside those that are moving away from it.
@@ -321,7 +333,7 @@ impl State {
             self.reindex_offer(before.host);
         }
         if before.as_ref().is_none_or(|it| (it.host, it.port) != (host, port)) {
-            self.use_port(host, port, Some(PortUse::Instance(instance.id)));
+            self.use_port(host, port, Some(PortUse::Instance(port, instance.id)));
         }
         self.count_instance(&instance, true);
         self.instances.insert(instance);
@@ -383,7 +395,7 @@ impl State {
             )));
         };
         match view.ports.get(&retired.port) {
-            Some(PortUse::Instance(id)) => Err(Inconsistent(format!(
+            Some(PortUse::Instance(_, id)) => Err(Inconsistent(format!(
                 "port {} of host {} belongs to instance {id}",
                 retired.port, retired.host
             ))),
@@ -444,6 +456,9 @@ impl State {
 
     /// Tell placement that what is on a host has changed, but not the host.
     fn reindex_offer(&mut self, id: HostId) {
+        if self.loading {
+            return;
+        }
         self.recent.touch(Touched::Host(id));
         if let Some(view) = self.hosts.get(&id)
             && let Some(cluster) = self.clusters.get(&view.host.cluster)
@@ -454,6 +469,9 @@ impl State {
 
     /// Tell placement what a host now has to offer.
     fn reindex(&mut self, id: HostId) {
+        if self.loading {
+            return;
+        }
         let site = self.hosts.get(&id).and_then(|view| {
             let cluster = self.clusters.get(&view.host.cluster)?;
             let Offer { free, instances, port_from } = offer(cluster, view);

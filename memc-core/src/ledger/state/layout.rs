@@ -59,8 +59,8 @@ impl State {
             open: view.host.status == HostStatus::Active && !self.waits(&view.host),
         };
         let mut instances = Vec::with_capacity(view.instances as usize);
-        instances.extend(view.ports.values().filter_map(|usage| {
-            let PortUse::Instance(id) = usage else {
+        instances.extend(view.ports.iter().filter_map(|usage| {
+            let PortUse::Instance(_, id) = usage else {
                 return None;
             };
             let it = self.instance(*id)?;

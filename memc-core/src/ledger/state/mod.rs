@@ -21,8 +21,8 @@ use self::table::{Row, Table};
 use super::Head;
 use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName, IdMap,
-    Instance, InstanceId, Mib, Plan, PlanId, Principal, Quota, Rack, Request, RequestId, RetiredPort, Team,
-    TeamId, TeamName, Timestamp,
+    Instance, InstanceId, Mib, Plan, PlanId, Port, Principal, Quota, Rack, Request, RequestId, RetiredPort,
+    Team, TeamId, TeamName, Timestamp,
 };
 use crate::placement::Index;
 
@@ -31,13 +31,24 @@ use crate::placement::Index;
 #[error("the ledger contradicts itself: {0}")]
 pub struct Inconsistent(pub String);
 
-/// What a port of a host is used for.
+/// A port of a host and what it is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortUse {
     /// An instance has it.
-    Instance(InstanceId),
+    Instance(Port, InstanceId),
     /// Its last instance is gone.
     Retired(Box<RetiredPort>),
+}
+
+impl PortUse {
+    /// Which port.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        match self {
+            PortUse::Instance(port, _) => *port,
+            PortUse::Retired(retired) => retired.port,
+        }
+    }
 }
 
 /// A host and what is on it.
@@ -136,6 +147,8 @@ pub struct State {
     requests: HashMap<(Principal, RequestId), Request>,
     requests_by_age: BTreeSet<(Timestamp, Principal, RequestId)>,
     index: Index,
+    /// A whole ledger is being taken in: `index` is made when that is done.
+    loading: bool,
     racks: Shared<Rack>,
     people: Shared<Principal>,
     recent: Recent,
@@ -165,9 +178,25 @@ impl Default for State {
             requests: HashMap::new(),
             requests_by_age: BTreeSet::new(),
             index: Index::default(),
+            loading: false,
             racks: Shared::default(),
             people: Shared::default(),
             recent: Recent::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    use super::*;
+
+    /// Of these there are millions.
+    #[test]
+    fn rows_are_small() {
+        assert_eq!(size_of::<Instance>(), 80);
+        assert_eq!(size_of::<PortUse>(), 16);
+        assert_eq!((size_of::<CacheEntry>(), size_of::<HostView>()), (112, 232));
     }
 }

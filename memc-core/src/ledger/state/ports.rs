@@ -1,20 +1,19 @@
 //! Which port of a host is issued next.
 
 use std::collections::BTreeSet;
-use std::ops::RangeBounds;
 
 use super::{HostView, PortUse};
 use crate::model::{Port, PortRange, Timestamp};
 
-/// What the ports of a host are used for, lowest first: a sorted list, which takes a third of a tree's memory.
+/// What the ports of a host are used for, lowest first: a sorted list, which takes a quarter of a tree's memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ports(Vec<(Port, PortUse)>);
+pub struct Ports(Vec<PortUse>);
 
 impl Ports {
     /// What a port is used for; `None` if it never was, or is not remembered. O(log n).
     #[must_use]
     pub fn get(&self, port: &Port) -> Option<&PortUse> {
-        self.find(*port).ok().map(|at| &self.0[at].1)
+        self.find(*port).ok().map(|at| &self.0[at])
     }
 
     /// Whether a port is or was in use. O(log n).
@@ -35,67 +34,41 @@ impl Ports {
         self.0.is_empty()
     }
 
-    /// Each with its use, lowest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Port, &PortUse)> {
-        self.into_iter()
-    }
-
-    /// The ports, lowest first.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &Port> {
-        self.0.iter().map(|(port, _)| port)
-    }
-
-    /// Their uses, lowest port first.
-    pub fn values(&self) -> impl DoubleEndedIterator<Item = &PortUse> {
-        self.0.iter().map(|(_, usage)| usage)
-    }
-
-    /// Those within a range, lowest first. O(log n) to begin.
-    pub fn range(&self, range: impl RangeBounds<Port>) -> impl DoubleEndedIterator<Item = (&Port, &PortUse)> {
-        let from = self.0.partition_point(|(port, _)| match range.start_bound() {
-            std::ops::Bound::Included(start) => port < start,
-            std::ops::Bound::Excluded(start) => port <= start,
-            std::ops::Bound::Unbounded => false,
-        });
-        let within = self.0[from..].partition_point(|(port, _)| match range.end_bound() {
-            std::ops::Bound::Included(end) => port <= end,
-            std::ops::Bound::Excluded(end) => port < end,
-            std::ops::Bound::Unbounded => true,
-        });
-        self.0[from..from + within].iter().map(|(port, usage)| (port, usage))
+    /// What each is used for, lowest port first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PortUse> {
+        self.0.iter()
     }
 
     fn find(&self, port: Port) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&port, |(port, _)| *port)
+        self.0.binary_search_by_key(&port, PortUse::port)
     }
 
     /// O(n), which is at most 65,536.
-    fn insert(&mut self, port: Port, usage: PortUse) -> Option<PortUse> {
-        match self.find(port) {
-            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, usage)),
+    fn insert(&mut self, usage: PortUse) -> Option<PortUse> {
+        match self.find(usage.port()) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at], usage)),
             Err(at) => {
                 if self.0.len() == self.0.capacity() {
                     // Hosts are many and their ports few: a quarter more instead of twice as much.
                     self.0.reserve_exact(2 + self.0.len() / 4);
                 }
-                self.0.insert(at, (port, usage));
+                self.0.insert(at, usage);
                 None
             }
         }
     }
 
     fn remove(&mut self, port: Port) -> Option<PortUse> {
-        Some(self.0.remove(self.find(port).ok()?).1)
+        Some(self.0.remove(self.find(port).ok()?))
     }
 }
 
 impl<'a> IntoIterator for &'a Ports {
-    type Item = (&'a Port, &'a PortUse);
-    type IntoIter =
-        std::iter::Map<std::slice::Iter<'a, (Port, PortUse)>, fn(&(Port, PortUse)) -> (&Port, &PortUse)>;
+    type Item = &'a PortUse;
+    type IntoIter = std::slice::Iter<'a, PortUse>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter().map(|(port, usage)| (port, usage))
+        self.0.iter()
     }
 }
 
@@ -124,8 +97,8 @@ impl HostView {
     pub(super) fn open_ports_of(&mut self, range: PortRange) {
         self.open = OpenPorts { range, ..OpenPorts::none() };
         self.open.fresh = self.fresh_from(range.first);
-        let retired = self.ports.iter().filter_map(|(port, usage)| match usage {
-            PortUse::Retired(it) if self.may_issue(*port) => Some((it.reusable_at, *port)),
+        let retired = self.ports.iter().filter_map(|usage| match usage {
+            PortUse::Retired(it) if self.may_issue(it.port) => Some((it.reusable_at, it.port)),
             _ => None,
         });
         self.open.retired = retired.collect();
@@ -139,7 +112,7 @@ impl HostView {
         };
         let (taken, now_retired) = (usage.is_some(), retired(&usage));
         let before = match usage {
-            Some(usage) => self.ports.insert(port, usage),
+            Some(usage) => self.ports.insert(usage),
             None => self.ports.remove(port),
         };
         if !self.may_issue(port) {
@@ -189,7 +162,7 @@ impl HostView {
     #[must_use]
     pub fn free_ports(&self, now: Timestamp) -> usize {
         let range = self.open.range;
-        let used = self.ports.keys().filter(|port| self.may_issue(**port)).count();
+        let used = self.ports.iter().filter(|usage| self.may_issue(usage.port())).count();
         let blocked = self.host.blocked_ports.union(&self.host.found_ports);
         let blocked = blocked.filter(|port| range.contains(**port)).count();
         let all = usize::from(range.last.get().saturating_sub(range.first.get())) + 1;

@@ -305,8 +305,8 @@ impl State {
     #[must_use]
     pub fn document_revision(&self, view: &HostView) -> Revision {
         let cluster = self.clusters.get(&view.host.cluster).map(|cluster| cluster.revision);
-        let ports = view.ports.values().filter_map(|usage| match usage {
-            PortUse::Instance(id) => self.instances.get(id).map(|instance| instance.revision),
+        let ports = view.ports.iter().filter_map(|usage| match usage {
+            PortUse::Instance(_, id) => self.instances.get(id).map(|instance| instance.revision),
             PortUse::Retired(retired) => Some(retired.revision),
         });
         ports.chain(cluster).fold(view.host.revision, Revision::max)

@@ -7,8 +7,8 @@ use crate::ledger::decide::has_room;
 use crate::ledger::state::{Inventory, Mark, Touched, assemble};
 use crate::ledger::{Command, HostView, Order, PortUse, State};
 use crate::model::{
-    Cluster, ClusterId, ClusterName, HostId, HostName, HostStatus, Instance, Mib, Phase, Policy, Port,
-    PortRange, Rack, Revision, TeamId, Timestamp,
+    Cluster, ClusterId, ClusterName, HostId, HostName, HostStatus, Instance, Mib, Phase, Policy, PortRange,
+    Rack, Revision, TeamId, Timestamp,
 };
 use crate::placement::plan;
 
@@ -454,9 +454,11 @@ fn free_ports(view: &HostView, range: PortRange, enough: u16, now: Timestamp) ->
     let enough = usize::from(enough);
     let never_used =
         all.saturating_sub(view.ports.len() + view.host.blocked_ports.len() + view.host.found_ports.len());
-    let cooled = |(port, usage): &(&Port, &PortUse)| match usage {
-        PortUse::Retired(it) => it.reusable_at <= now && range.contains(**port) && !view.host.blocks(**port),
-        PortUse::Instance(_) => false,
+    let cooled = |usage: &&PortUse| match usage {
+        PortUse::Retired(it) => {
+            it.reusable_at <= now && range.contains(it.port) && !view.host.blocks(it.port)
+        }
+        PortUse::Instance(..) => false,
     };
     let free = if never_used >= enough || view.ports.iter().filter(cooled).take(enough).count() >= enough {
         enough

@@ -185,8 +185,8 @@ struct Instance {
 }
 
 fn instances(state: &State, app: &App, view: &HostView) -> Vec<Instance> {
-    let found = view.ports.values().filter_map(|usage| match usage {
-        PortUse::Instance(id) => state.instance(*id),
+    let found = view.ports.iter().filter_map(|usage| match usage {
+        PortUse::Instance(_, id) => state.instance(*id),
         PortUse::Retired(_) => None,
     });
     let row = |instance: &memc_core::model::Instance| {
@@ -225,7 +225,7 @@ pub(super) fn show(member: &Member, status: StatusCode, name: &HostName, form: O
             host: row(state, app, view),
             cluster: state.cluster(host.cluster).map(|cluster| cluster.name.to_string()).unwrap_or_default(),
             instances: instances(state, app, view),
-            retired: view.ports.values().filter(|usage| matches!(usage, PortUse::Retired(_))).count(),
+            retired: view.ports.iter().filter(|usage| matches!(usage, PortUse::Retired(_))).count(),
             form: form.unwrap_or_else(filled),
         })
     });
