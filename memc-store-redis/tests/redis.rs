@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use ledger::{Clients, One, append, append_at_the_end, assert_sound, open};
 use memc_core::Fleet;
-use memc_core::fleet::{OpenError, Options};
+use memc_core::fleet::{OpenError, Options, SubmitError};
 use memc_core::ledger::{Change, Command, Commit, Head, Order};
-use memc_core::model::{Record, Revision, Team, TeamId, TeamName, Timestamp};
+use memc_core::model::{Principal, Record, Revision, Team, TeamId, TeamName, Timestamp};
 use memc_core::store::{Decide, Finding, Severity, Store, TurnError};
 use memc_store_redis::{ConnectError, RedisOptions, RedisStore};
 use redis::Value;
@@ -134,6 +134,37 @@ async fn replicas_are_noted() {
         assert!(since.elapsed() < Duration::from_secs(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// No connection is opened anew: only looking again finds it.
+#[tokio::test]
+async fn a_server_that_stops_flushing_stops_writes() {
+    let server = Server::start();
+    let options = Options { check_every: Duration::from_millis(20), ..Options::default() };
+    let fleet = Fleet::open(Arc::new(open(&server.url()).await), options).await.unwrap();
+    let mut number = 0;
+    let mut create = || {
+        number += 1;
+        let name = TeamName::new(&format!("t{number}")).unwrap();
+        let actor = Principal::new("user:test").unwrap();
+        fleet.submit(Order { actor, request: None, command: Command::CreateTeam { name } })
+    };
+    server.call(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    let why = loop {
+        match create().await {
+            Ok(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(SubmitError::Unsafe(why)) => break why,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(why.contains("appendfsync is everysec, needed is always"), "{why}");
+    fleet.refresh().await.expect("reads go on");
+    server.call(&["CONFIG", "SET", "appendfsync", "always"]);
+    while let Err(error) = create().await {
+        assert!(matches!(error, SubmitError::Unsafe(_)), "{error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(fleet.status().findings.iter().filter(|it| it.severity == Severity::Refuse).count(), 0);
 }
 
 /// Whoever comes back with other settings is not written to; what was accepted at first still is.

@@ -117,6 +117,16 @@ pub struct Fleet {
     refresh: mpsc::UnboundedSender<oneshot::Sender<Result<Revision, Arc<StoreError>>>>,
 }
 
+/// What operators should know of a store before anything is written to it.
+///
+/// # Errors
+/// [`OpenError::Unsafe`] if its server could lose what it acknowledges, unless that is accepted.
+pub async fn trust(store: &dyn Store, accept_risks: bool) -> Result<Vec<Finding>, OpenError> {
+    let findings = store.check().await?;
+    let refusing: Vec<Finding> = watch::refusing(&findings).cloned().collect();
+    if refusing.is_empty() || accept_risks { Ok(findings) } else { Err(OpenError::Unsafe(refusing)) }
+}
+
 impl Fleet {
     /// Open the fleet that this store keeps; an empty store becomes a new fleet. Needs a tokio runtime, on which its
     /// committer and its follower run.
@@ -124,11 +134,7 @@ impl Fleet {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Fleet, OpenError> {
-        let findings = store.check().await?;
-        let refusing: Vec<Finding> = watch::refusing(&findings).cloned().collect();
-        if !refusing.is_empty() && !options.accept_risks {
-            return Err(OpenError::Unsafe(refusing));
-        }
+        let findings = trust(&*store, options.accept_risks).await?;
         let state = shared::load(&*store).await?;
         if state.head().format != FORMAT {
             return Err(OpenError::Format(state.head().format));

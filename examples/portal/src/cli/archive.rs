@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use memc_core::archive::{self, Moved, Since};
+use memc_core::fleet::trust;
 use memc_core::model::Revision;
 
 use super::Failure;
 use super::history::Days;
-use super::places::Places;
+use super::places::{Places, Risk};
 
 #[derive(Debug, Args)]
 pub(super) struct Archive {
@@ -33,6 +34,14 @@ pub(super) struct Export {
     earlier: Option<PathBuf>,
     #[command(flatten)]
     to: Archive,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    risk: Risk,
+    #[command(flatten)]
+    from: Archive,
 }
 
 fn since(text: &str) -> Result<Since, &'static str> {
@@ -60,12 +69,14 @@ impl Export {
     }
 }
 
-impl Archive {
-    pub(super) async fn import(self) -> Result<(), Failure> {
-        let open = || read(&self.file);
+impl Import {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let Import { risk, from: Archive { file, places } } = self;
+        let open = || read(&file);
         // Nothing is taken in from an archive that is not whole.
         archive::verify(open()?)?;
-        let store = self.places.open_store().await?;
+        let store = places.open_store().await?;
+        trust(&*store, risk.accepted()).await?;
         let moved = archive::import(&*store, open()?).await?;
         say("taken in and compared", &moved);
         println!("Users and tokens are kept apart: `memc-portal accounts export` and `accounts import`.");

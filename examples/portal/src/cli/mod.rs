@@ -63,7 +63,7 @@ enum Command {
     /// Write the fleet with its history to a file, to keep it or to move it to another store.
     Export(archive::Export),
     /// Take such a file into an empty store of any kind, and compare what it then keeps.
-    Import(archive::Archive),
+    Import(archive::Import),
 }
 
 /// Something that ends the program, said to people.
@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
             Command::Token(token) => token.run().await.map(|()| ExitCode::SUCCESS),
             Command::Restored(restored) => restored.run().await.map(|()| ExitCode::SUCCESS),
             Command::Export(export) => export.run().await.map(|()| ExitCode::SUCCESS),
-            Command::Import(archive) => archive.import().await.map(|()| ExitCode::SUCCESS),
+            Command::Import(import) => import.run().await.map(|()| ExitCode::SUCCESS),
             Command::History(history) => history.run().await.map(|()| ExitCode::SUCCESS),
             Command::Accounts(accounts) => accounts.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor::run(&doctor).await,

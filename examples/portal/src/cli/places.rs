@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use memc_core::Store;
+use memc_core::fleet::Options;
 use memc_core::model::Timestamp;
 
 use super::Failure;
@@ -30,6 +32,25 @@ pub(super) struct Places {
     /// memc.accounts.db.
     #[arg(long, env = "MEMC_ACCOUNTS", value_name = "URL")]
     accounts: Option<String>,
+}
+
+/// Of what writes to the store.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Risk {
+    /// Write although the store could lose what it acknowledges (see `doctor`).
+    #[arg(long, env = "MEMC_ACCEPT_UNSAFE_STORE", value_parser = FalseyValueParser::new())]
+    accept_unsafe_store: bool,
+}
+
+impl Risk {
+    pub(super) fn accepted(&self) -> bool {
+        self.accept_unsafe_store
+    }
+
+    /// How the fleet is opened with it.
+    pub(super) fn options(&self) -> Options {
+        Options { accept_risks: self.accepted(), ..Options::default() }
+    }
 }
 
 impl Places {

@@ -2,18 +2,19 @@
 
 use clap::Args;
 use memc_core::Fleet;
-use memc_core::fleet::Options;
 use memc_core::ledger::{Command, Order};
 use memc_core::model::Reason;
 
 use super::Failure;
-use super::places::Places;
+use super::places::{Places, Risk};
 
 #[derive(Debug, Args)]
 pub(super) struct Restored {
     /// Which backup, and why; for the history.
     #[arg(long, env = "MEMC_REASON", value_name = "TEXT")]
     reason: Reason,
+    #[command(flatten)]
+    risk: Risk,
     #[command(flatten)]
     places: Places,
 }
@@ -23,7 +24,7 @@ impl Restored {
         if !self.places.store_exists() {
             return Err(format!("there is no store {}", self.places.shown()).into());
         }
-        let fleet = Fleet::open(self.places.open_store().await?, Options::default()).await?;
+        let fleet = Fleet::open(self.places.open_store().await?, self.risk.options()).await?;
         let command = Command::StartEpoch { reason: self.reason };
         let order = Order { actor: "operator:command-line".parse()?, request: None, command };
         fleet.submit(order).await?;

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
-use super::places::{DAY, Places};
+use super::places::{DAY, Places, Risk};
 use crate::app::{App, Settings};
 use crate::serve::{self, PillarTokens};
 
@@ -42,9 +42,8 @@ pub(super) struct Serve {
     /// Which place observations are made from; the machine's name by default. Keep it over restarts.
     #[arg(long, env = "MEMC_OBSERVER_NAME", value_name = "NAME")]
     observer_name: Option<String>,
-    /// Serve although the store could lose what it acknowledges (see `doctor`).
-    #[arg(long, env = "MEMC_ACCEPT_UNSAFE_STORE", value_parser = FalseyValueParser::new())]
-    accept_unsafe_store: bool,
+    #[command(flatten)]
+    risk: Risk,
     /// Delete what happened more than so many days ago from the history, now and once a day; without it, all is kept.
     /// The newest 5,000 commits stay in any case. Redis keeps as many as ?history= in its URL says.
     #[arg(long, env = "MEMC_HISTORY_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
@@ -97,11 +96,7 @@ impl Serve {
 
         let accounts = self.places.create_accounts().await?;
         let store = self.places.open_store().await?;
-        let options = memc_core::fleet::Options {
-            accept_risks: self.accept_unsafe_store,
-            ..memc_core::fleet::Options::default()
-        };
-        let fleet = Fleet::open(store, options).await?;
+        let fleet = Fleet::open(store, self.risk.options()).await?;
         for finding in fleet.status().findings {
             tracing::warn!(code = finding.code, "{}", finding.message);
         }

@@ -295,6 +295,30 @@ async fn an_unsafe_store_is_refused_unless_its_risk_is_accepted() {
     assert!(report.contains("WRONG     postgres.fsync") && report.contains(told), "{report}");
 }
 
+/// Nor is anything else written to it.
+#[tokio::test]
+async fn an_unsafe_store_takes_no_archive_and_no_new_epoch_unless_its_risk_is_accepted() {
+    let server = memc_test_servers::Postgres::start(&[("fsync", "off")]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |file: &str| directory.path().join(file).to_str().unwrap().to_owned();
+    let (accounts, archive) = (format!("sqlite://{}", path("people.db")), path("fleet.jsonl"));
+    let small = format!("sqlite://{}", path("small.db"));
+    drop(Served::start(&small, &["--no-observe"]));
+    succeed(&["export", "--file", &archive, "--store", &small], "");
+    let places = ["--store", &server.url(), "--accounts", &accounts].map(str::to_owned);
+    for command in [&["import", "--file", &archive][..], &["restored", "--reason", "a test"]] {
+        let with = |more: &[&str]| {
+            let words: Vec<&str> = command.iter().copied().chain(places.iter().map(String::as_str)).collect();
+            run(&[&words, more].concat(), "")
+        };
+        let refused = with(&[]);
+        let errors = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && errors.contains("fsync is off, on is needed"), "{errors}");
+        let accepted = with(&["--accept-unsafe-store"]);
+        assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
+    }
+}
+
 /// The setting, its value, the value that is needed, and how to set it, as opening says it.
 #[tokio::test]
 async fn doctor_says_what_is_unsafe_on_every_server() {
