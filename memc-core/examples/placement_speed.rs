@@ -186,7 +186,7 @@ impl Ours {
 impl Finder for Ours {
     fn find(&self, _: &[Machine], need: Mib, count: usize, now: Timestamp) -> Vec<usize> {
         let request = placement::Request { cluster: CLUSTER, need, count, taken: &[], max_per_rack: None };
-        self.index.place(&request, now).hosts.iter().map(|host| host.get() as usize).collect()
+        self.index.place(&request, now).hosts.into_iter().map(|host| host.get() as usize).collect()
     }
 
     fn change(&mut self, host: usize, _: &Machine, after: &Machine) {

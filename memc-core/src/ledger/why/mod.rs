@@ -85,8 +85,8 @@ pub struct MoveOffer {
     pub moves: u32,
     /// How much memory goes cold, MiB: what the moved instances hold.
     pub cold: Mib,
-    /// The moves, in an order in which each fits. For operators, who may start them with [`Command::StartPlan`]; empty for
-    /// others.
+    /// The moves, in an order in which each fits. For operators, who may start them with
+    /// [`StartPlan`](crate::ledger::Command::StartPlan); empty for others.
     pub steps: Vec<plan::Step>,
 }
 

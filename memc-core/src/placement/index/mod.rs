@@ -1,9 +1,17 @@
 //! Hosts in the order in which they are filled.
 
+mod rack;
+mod slot;
+
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::iter::Peekable;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::{Bound, RangeBounds};
+
+use rack::{Bounds, EVERY, InOrder, RackSlots};
+use slot::{MOST_FREE, RANK_AT, Slot, rank};
 
 use crate::model::{ClusterId, FillOrder, HostId, IdMap, Mib, Rack, Timestamp};
 
@@ -53,60 +61,14 @@ pub struct Placement {
     pub probes: usize,
 }
 
-/// A host in its cluster's order: by free memory (least first where hosts are packed, most first where load is
-/// balanced), then the fewest instances, then the lowest number. One integer, so that comparing is one instruction:
-/// 25 bits of memory, 17 of instances, 63 of the number; and 23 of its rack's number, which decide nothing any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot(u128);
-
-const RACK_BITS: u32 = 23;
-const HOST_BITS: u32 = 63;
-const RANK_AT: u32 = RACK_BITS + HOST_BITS + 17;
-/// Twice what a host may have.
-const MOST_FREE: u64 = (1 << (128 - RANK_AT)) - 1;
-/// Of more racks than these eight million in one cluster, some would count as one.
-const MOST_RACKS: u32 = 1 << RACK_BITS;
-
-impl Slot {
-    fn new(entry: &Entry, host: HostId) -> Self {
-        let instances = entry.offer.instances.min((1 << 17) - 1);
-        let (rank, host) = (rank(entry.order, entry.offer.free), u128::from(host.get()));
-        Slot(
-            rank << RANK_AT
-                | u128::from(instances) << (HOST_BITS + RACK_BITS)
-                | host << RACK_BITS
-                | u128::from(entry.rack & (MOST_RACKS - 1)),
-        )
-    }
-
-    fn host(self) -> HostId {
-        HostId::new((self.0 >> RACK_BITS) as u64 & ((1 << HOST_BITS) - 1))
-    }
-
-    fn rack(self) -> u32 {
-        self.0 as u32 & (MOST_RACKS - 1)
-    }
-
-    /// Without its rack's number.
-    fn plain(self) -> u128 {
-        self.0 >> RACK_BITS
-    }
-}
-
-fn rank(order: FillOrder, free: Mib) -> u128 {
-    let free = free.get().min(MOST_FREE);
-    u128::from(match order {
-        FillOrder::Pack => free,
-        FillOrder::Balance => MOST_FREE - free,
-    })
-}
-
 /// What is kept of a [`Site`].
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     cluster: ClusterId,
     /// Its rack's number in its cluster.
     rack: u32,
+    /// Its own in its rack, if that is small.
+    seat: u8,
     order: FillOrder,
     offer: Offer,
 }
@@ -141,7 +103,7 @@ struct RackHosts {
     name: Option<Rack>,
     /// All its hosts, with or without a port to issue.
     hosts: u32,
-    slots: BTreeSet<Slot>,
+    slots: RackSlots,
 }
 
 /// The hosts that take new instances, by cluster, rack and free memory.
@@ -173,21 +135,23 @@ impl Eq for Index {}
 impl PartialEq for Hosts {
     fn eq(&self, other: &Self) -> bool {
         let rack = |hosts: &Self, name| {
-            let rack = &hosts.racks[*hosts.numbers.get(name)? as usize];
-            Some((rack.name.clone(), rack.hosts, plain(&rack.slots)))
+            let number = *hosts.numbers.get(name)?;
+            let slots = plain(hosts.on(number, EVERY));
+            Some((hosts.racks[number as usize].hosts, slots))
         };
-        plain(&self.all) == plain(&other.all)
+        plain(self.all.iter().copied()) == plain(other.all.iter().copied())
             && (self.awake, self.numbers.len()) == (other.awake, other.numbers.len())
             && self.numbers.keys().all(|name| rack(self, name) == rack(other, name))
     }
 }
 
-fn plain(slots: &BTreeSet<Slot>) -> Vec<u128> {
-    slots.iter().map(|slot| slot.plain()).collect()
+fn plain(slots: impl Iterator<Item = Slot>) -> Vec<u128> {
+    slots.map(Slot::plain).collect()
 }
 
 impl Index {
-    /// Keep this host as it now is; `None` for one that takes no new instances. O(log n).
+    /// Keep this host as it now is; `None` for one that takes no new instances. O(log n); O(n) for a host that ends a
+    /// rack's being small, or a large one's being its cluster's only rack, which happens once in a rack's life.
     pub fn set(&mut self, host: HostId, site: Option<Site>) {
         if let (Some(before), Some(site)) = (self.sites.get(&host), &site)
             && (before.cluster, before.order) == (site.cluster, site.order)
@@ -200,8 +164,8 @@ impl Index {
         if let Some(Site { cluster, order, rack, free, instances, port_from }) = site {
             let hosts = self.clusters.entry(cluster).or_default();
             hosts.order = order;
-            let rack = hosts.number(rack);
-            let entry = Entry { cluster, rack, order, offer: Offer { free, instances, port_from } };
+            let (rack, seat) = hosts.join(rack);
+            let entry = Entry { cluster, rack, seat, order, offer: Offer { free, instances, port_from } };
             self.sites.insert(host, entry);
             if port_from > self.clock {
                 self.asleep.insert((port_from, host));
@@ -225,10 +189,9 @@ impl Index {
                 if old != new
                     && let Some(hosts) = self.clusters.get_mut(&after.cluster)
                 {
-                    for slots in [&mut hosts.all, &mut hosts.racks[after.rack as usize].slots] {
-                        slots.remove(&old);
-                        slots.insert(new);
-                    }
+                    hosts.all.remove(&old);
+                    hosts.all.insert(new);
+                    hosts.racks[after.rack as usize].slots.replace(after.seat, &old, new);
                 }
             }
             (false, true) => {
@@ -268,7 +231,7 @@ impl Index {
             self.lay_down(host, &entry);
         }
         if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
-            hosts.leave(entry.rack);
+            hosts.leave(entry.rack, entry.seat);
             if hosts.numbers.is_empty() {
                 self.clusters.remove(&entry.cluster);
             }
@@ -279,19 +242,17 @@ impl Index {
         if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
             let slot = Slot::new(entry, host);
             hosts.all.remove(&slot);
-            let slots = &mut hosts.racks[entry.rack as usize].slots;
-            slots.remove(&slot);
-            hosts.awake -= usize::from(slots.is_empty());
+            hosts.racks[entry.rack as usize].slots.remove(entry.seat, &slot);
+            hosts.awake -= usize::from(!hosts.is_awake(entry.rack));
         }
     }
 
     fn wake(&mut self, host: HostId, entry: &Entry) {
         if let Some(hosts) = self.clusters.get_mut(&entry.cluster) {
             let slot = Slot::new(entry, host);
+            hosts.awake += usize::from(!hosts.is_awake(entry.rack));
             hosts.all.insert(slot);
-            let slots = &mut hosts.racks[entry.rack as usize].slots;
-            hosts.awake += usize::from(slots.is_empty());
-            slots.insert(slot);
+            hosts.racks[entry.rack as usize].slots.insert(entry.seat, slot);
         }
     }
 
@@ -319,7 +280,9 @@ impl Index {
     /// matroid, in which choosing greedily by any order ends with as many as any choice does.
     ///
     /// Looks at no more than 2 × (instances the cache has + instances asked for) + 1 hosts; where hosts of racks that
-    /// hold one come first in the order, at no more than 2 × racks of the cluster more. O(log n) for each.
+    /// hold one come first in the order, at no more than 2 × racks of the cluster more. O(log n) for each. (Counted is
+    /// each host that a set or a rack hands out. A small rack goes through its at most 64 to find one, which lie side by
+    /// side as those of a tree's node do.)
     ///
     /// That it cannot be (instances it has + asked for) with two ordered sets: let a cache have one instance on each of
     /// m racks and two on one more rack, whose hosts come first in the order. The next goes to one of the m racks, and
@@ -341,8 +304,10 @@ impl Index {
         let first = |order| Slot(rank(order, request.need) << RANK_AT);
         let range = match hosts.order {
             _ if request.need.get() > MOST_FREE => return Placement::default(),
-            FillOrder::Pack => first(FillOrder::Pack)..Slot(u128::MAX),
-            FillOrder::Balance => Slot(0)..Slot(first(FillOrder::Balance).0.saturating_add(1 << RANK_AT)),
+            FillOrder::Pack => (Included(first(FillOrder::Pack)), Unbounded),
+            FillOrder::Balance => {
+                (Unbounded, Excluded(Slot(first(FillOrder::Balance).0.saturating_add(1 << RANK_AT))))
+            }
         };
         woken.retain(|slot| range.contains(slot));
         let search = Search { hosts, woken, range, request };
@@ -351,32 +316,62 @@ impl Index {
 }
 
 impl Hosts {
-    /// The number of a rack that one more host is on.
-    fn number(&mut self, name: Option<Rack>) -> u32 {
+    /// One more host is on this rack. Answers the rack's number, and the host's seat.
+    fn join(&mut self, name: Option<Rack>) -> (u32, u8) {
         let number = match self.numbers.get(&name) {
             Some(number) => *number,
-            None => {
-                let number = self.unused.pop().unwrap_or_else(|| {
-                    self.racks.push(RackHosts::default());
-                    self.racks.len() as u32 - 1
-                });
-                self.racks[number as usize].name = name.clone();
-                self.numbers.insert(name, number);
-                number
-            }
+            None => self.number(name),
         };
-        self.racks[number as usize].hosts += 1;
+        let only = self.numbers.len() == 1;
+        let rack = &mut self.racks[number as usize];
+        rack.hosts += 1;
+        let seat = rack.slots.join().unwrap_or_else(|| {
+            let slots = || rack.slots.range(&self.all, EVERY).collect();
+            rack.slots = if only { RackSlots::Whole } else { RackSlots::Many(slots()) };
+            0
+        });
+        (number, seat)
+    }
+
+    /// A number for a rack that had no hosts.
+    fn number(&mut self, name: Option<Rack>) -> u32 {
+        // The only one so far is not any more.
+        if let Some(other) = self.numbers.values().next()
+            && let slots @ RackSlots::Whole = &mut self.racks[*other as usize].slots
+        {
+            *slots = RackSlots::Many(self.all.clone());
+        }
+        let number = self.unused.pop().unwrap_or_else(|| {
+            self.racks.push(RackHosts::default());
+            self.racks.len() as u32 - 1
+        });
+        self.racks[number as usize].name = name.clone();
+        self.numbers.insert(name, number);
         number
     }
 
-    /// One host less is on this rack.
-    fn leave(&mut self, number: u32) {
+    /// One host less is on this rack; it had no port to issue any more.
+    fn leave(&mut self, number: u32, seat: u8) {
         let rack = &mut self.racks[number as usize];
+        rack.slots.leave(seat);
         rack.hosts -= 1;
         if rack.hosts == 0 {
             self.numbers.remove(&std::mem::take(rack).name);
             self.unused.push(number);
         }
+    }
+
+    /// Whether a rack has a host with a port to issue.
+    fn is_awake(&self, rack: u32) -> bool {
+        !self.racks[rack as usize].slots.is_empty(&self.all)
+    }
+
+    /// The hosts of one rack within a range, in order.
+    fn on(&self, rack: u32, range: Bounds) -> InOrder<'_> {
+        // Whatever an only rack keeps itself, this is faster.
+        let slots =
+            if self.numbers.len() == 1 { &RackSlots::Whole } else { &self.racks[rack as usize].slots };
+        slots.range(&self.all, range)
     }
 }
 
@@ -385,7 +380,7 @@ struct Search<'a> {
     hosts: &'a Hosts,
     /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is.
     woken: Vec<Slot>,
-    range: std::ops::Range<Slot>,
+    range: Bounds,
     request: &'a Request<'a>,
 }
 
@@ -400,7 +395,9 @@ struct Held {
 impl Search<'_> {
     fn run(self) -> Placement {
         let mut found = Placement { hosts: Vec::with_capacity(self.request.count), probes: 0 };
-        let mut held: Vec<Held> = Vec::new();
+        // The last that is found is not noted, so for one instance of a new cache nothing is allocated.
+        let expected = self.request.taken.len() + self.request.count.saturating_sub(1);
+        let mut held: Vec<Held> = Vec::with_capacity(expected);
         // A rack without a number has no host to offer.
         for number in self.request.taken.iter().filter_map(|(_, rack)| self.hosts.numbers.get(rack)) {
             match held.iter_mut().find(|other| other.rack == *number) {
@@ -413,17 +410,13 @@ impl Search<'_> {
         found
     }
 
-    fn has_hosts(&self, rack: u32) -> bool {
-        !self.hosts.racks[rack as usize].slots.is_empty()
-    }
-
     /// The first host of each rack that has none of the cache yet, as long as there are such racks.
     fn on_fresh_racks(&self, held: &mut Vec<Held>, found: &mut Placement) {
         // What is looked at in vain on the way: hosts of racks that hold one. Beyond this, going through the racks one
         // by one is cheaper.
         let mut patience = self.hosts.awake;
-        let mut fresh = self.hosts.awake - held.iter().filter(|held| self.has_hosts(held.rack)).count();
-        let all = self.hosts.all.range(self.range.clone()).copied();
+        let mut fresh = self.hosts.awake - held.iter().filter(|held| self.hosts.is_awake(held.rack)).count();
+        let all = self.hosts.all.range(self.range).copied();
         let mut slots = merge(all, self.woken.iter().copied());
         while found.hosts.len() < self.request.count && (fresh > 0 || !self.woken.is_empty()) {
             let Some(slot) = slots.next() else {
@@ -437,7 +430,7 @@ impl Search<'_> {
                     return;
                 }
                 held.push(Held { rack, count: 1, found: Some(slot) });
-                fresh -= usize::from(self.has_hosts(rack));
+                fresh -= usize::from(self.hosts.is_awake(rack));
             } else if patience == 0 {
                 return self.rack_by_rack(held, found);
             } else {
@@ -449,13 +442,13 @@ impl Search<'_> {
     /// The same for what is left, by going through the racks.
     fn rack_by_rack(&self, held: &mut Vec<Held>, found: &mut Placement) {
         let mut racks: Vec<u32> =
-            (0..self.hosts.racks.len() as u32).filter(|rack| self.has_hosts(*rack)).collect();
+            (0..self.hosts.racks.len() as u32).filter(|rack| self.hosts.is_awake(*rack)).collect();
         racks.extend(self.woken.iter().map(|slot| slot.rack()));
         racks.sort_unstable();
         racks.dedup();
         racks.retain(|rack| held.iter().all(|other| other.rack != *rack));
         let mut firsts: Vec<Slot> =
-            racks.into_iter().filter_map(|rack| self.on(rack, self.range.start).next()).collect();
+            racks.into_iter().filter_map(|rack| self.on(rack, self.range.0).next()).collect();
         found.probes += firsts.len();
         firsts.sort_unstable();
         for slot in firsts.into_iter().take(self.request.count - found.hosts.len()) {
@@ -477,7 +470,7 @@ impl Search<'_> {
         };
         let mut racks: Vec<_> = (held.iter())
             .map(|held| {
-                let from = held.found.map_or(self.range.start, |found| Slot(found.0 + 1));
+                let from = held.found.map_or(self.range.0, Excluded);
                 (held.count, self.on(held.rack, from).filter(free))
             })
             .collect();
@@ -501,9 +494,11 @@ impl Search<'_> {
     }
 
     /// The hosts of one rack that have room, from this one on.
-    fn on(&self, rack: u32, from: Slot) -> impl Iterator<Item = Slot> + '_ {
-        let slots = self.hosts.racks[rack as usize].slots.range(from..self.range.end).copied();
-        let woken = self.woken.iter().copied().filter(move |slot| slot.rack() == rack && *slot >= from);
+    fn on(&self, rack: u32, from: Bound<Slot>) -> impl Iterator<Item = Slot> + '_ {
+        let range = (from, self.range.1);
+        let slots = self.hosts.on(rack, range);
+        let woken =
+            self.woken.iter().copied().filter(move |slot| slot.rack() == rack && range.contains(slot));
         merge(slots, woken)
     }
 }
@@ -544,10 +539,21 @@ mod tests {
 
     fn index(order: FillOrder, hosts: &[Host]) -> Index {
         let mut index = Index::default();
-        for (number, host) in hosts.iter().enumerate() {
+        extend(&mut index, order, 0, hosts);
+        index
+    }
+
+    fn extend(index: &mut Index, order: FillOrder, from: usize, hosts: &[Host]) {
+        for (number, host) in (from..).zip(hosts) {
             index.set(HostId::new(number as u64), Some(site(order, host)));
         }
-        index
+    }
+
+    /// So many more hosts on rack 0, or as many fewer again. No request finds one: their ports never come free.
+    fn crowd(index: &mut Index, order: FillOrder, number: u64, there: bool) {
+        for host in 1000..1000 + number {
+            index.set(HostId::new(host), there.then(|| site(order, &(40, 0, 0, 1000))));
+        }
     }
 
     fn place(
@@ -600,8 +606,12 @@ mod tests {
         assert_eq!(placement.probes, 7 + 6);
     }
 
+    fn host() -> impl Strategy<Value = Host> {
+        (0..40u64, 0..4u8, 0..3u32, prop_oneof![3 => Just(0), 1 => 50..150u64])
+    }
+
     fn hosts() -> impl Strategy<Value = Vec<Host>> {
-        prop::collection::vec((0..40u64, 0..4u8, 0..3u32, prop_oneof![3 => Just(0), 1 => 50..150u64]), 0..12)
+        prop::collection::vec(host(), 0..12)
     }
 
     fn order() -> impl Strategy<Value = FillOrder> {
@@ -616,6 +626,11 @@ mod tests {
         prop::collection::btree_set(0..12usize, 0..4)
     }
 
+    /// None, or so many that a few more make a rack a large one.
+    fn crowds() -> impl Strategy<Value = u64> {
+        prop_oneof![1 => Just(0), 2 => 54..66u64]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(12_000))]
 
@@ -623,11 +638,17 @@ mod tests {
         #[test]
         fn agrees_with_a_naive_model_and_with_brute_force(
             hosts in hosts(), order in order(), need in 0..44u64, count in 0..6usize, limit in limit(),
-            taken in taken(), told in 0..150u64,
+            taken in taken(), told in 0..150u64, crowd_of in crowds(), crowded_from in 0..12usize, stays: bool,
         ) {
             let taken: Vec<Taken> = taken.into_iter().filter(|at| *at < hosts.len())
                 .map(|at| (HostId::new(at as u64), rack(hosts[at].1))).collect();
-            let mut index = index(order, &hosts);
+            let crowded_from = crowded_from.min(hosts.len());
+            let mut index = index(order, &hosts[..crowded_from]);
+            crowd(&mut index, order, crowd_of, true);
+            extend(&mut index, order, crowded_from, &hosts[crowded_from..]);
+            if !stays {
+                crowd(&mut index, order, crowd_of, false);
+            }
             index.pass(Timestamp::from_millis(told).min(NOW));
             let got = place(&index, need, count, &taken, limit);
 
@@ -677,16 +698,58 @@ mod tests {
 
         /// What was set and taken back leaves nothing behind, whatever the time.
         #[test]
-        fn setting_back_is_the_identity(hosts in hosts(), order in order(), at in 0..12usize, told in 0..150u64) {
+        fn setting_back_is_the_identity(
+            hosts in hosts(), order in order(), at in 0..12usize, told in 0..150u64, other_rack in 0..6u8,
+            crowd_of in crowds(),
+        ) {
             let mut before = index(order, &hosts);
+            crowd(&mut before, order, crowd_of, true);
             before.pass(Timestamp::from_millis(told));
             let mut after = before.clone();
             let host = HostId::new(at as u64);
-            let other = (7, 1, 1, 120);
+            let other = (7, other_rack, 1, 120);
             after.set(host, Some(site(order, &other)));
             after.set(host, None);
             after.set(host, before.site(host));
             prop_assert!(before == after);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever happened on the way, racks that grew large, shrank and changed included: one that was told only how
+        /// hosts are now answers alike, and looks at as many hosts.
+        #[test]
+        fn history_does_not_matter(
+            crowd_of in crowds(), order in order(), told in 0..150u64,
+            steps in prop::collection::vec((0..12u64, prop::option::weighted(0.7, host())), 0..60),
+            need in 0..44u64, count in 0..6usize, limit in limit(), taken in taken(),
+        ) {
+            let mut index = Index::default();
+            crowd(&mut index, order, crowd_of, true);
+            let mut now = std::collections::BTreeMap::new();
+            for (at, (host, change)) in steps.iter().enumerate() {
+                index.set(HostId::new(*host), change.as_ref().map(|change| site(order, change)));
+                match change {
+                    Some(change) => now.insert(*host, *change),
+                    None => now.remove(host),
+                };
+                index.pass(Timestamp::from_millis(told * at as u64 / steps.len() as u64));
+            }
+            let mut anew = Index::default();
+            now.iter().rev().for_each(|(host, is)| anew.set(HostId::new(*host), Some(site(order, is))));
+            anew.pass(index.clock);
+            crowd(&mut anew, order, crowd_of, true);
+            prop_assert!(index == anew);
+            let taken: Vec<Taken> = (taken.into_iter())
+                .filter_map(|at| Some((HostId::new(at as u64), rack(now.get(&(at as u64))?.1)))).collect();
+            let ask = |index: &Index| place(index, need, count, &taken, limit);
+            prop_assert_eq!(ask(&index), ask(&anew));
+            crowd(&mut index, order, crowd_of, false);
+            crowd(&mut anew, order, crowd_of, false);
+            prop_assert!(index == anew);
+            prop_assert_eq!(ask(&index), ask(&anew));
         }
     }
 }
