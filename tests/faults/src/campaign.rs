@@ -17,6 +17,7 @@ use crate::audit::{Audit, audit};
 use crate::backup::Backup;
 use crate::fault::Fault;
 use crate::journal::Counter;
+use crate::judge::Judged;
 use crate::power;
 use crate::proxy::Proxy;
 use crate::random::Random;
@@ -102,6 +103,10 @@ pub(crate) struct Campaign<'a> {
     pub(crate) backed_up: Option<u64>,
     done: BTreeMap<Fault, u64>,
     found: Found,
+    /// How many answers were judged again, over all checks.
+    judged: Judged,
+    /// How many reads were looked at, and how many a crash took back.
+    reads: (u64, u64),
     /// When it began.
     earliest: Timestamp,
     /// How far the clock of a store without a server was moved ahead, in seconds.
@@ -158,6 +163,8 @@ impl<'a> Campaign<'a> {
             backed_up: None,
             done: BTreeMap::new(),
             found: Found::default(),
+            judged: Judged::default(),
+            reads: (0, 0),
             earliest,
             ahead: 0,
             undone: 0,
@@ -251,7 +258,12 @@ impl<'a> Campaign<'a> {
     /// Compare what clients were told until now with the ledger, while nobody changes it.
     pub(crate) fn audit(&mut self, store: &dyn Store) -> Audit {
         let within = self.earliest..=self.latest();
-        let mut audit = self.runtime.block_on(audit(&self.journal, store, within));
+        let mut audit = self.runtime.block_on(audit(&self.journal, store, self.arguments.store, within));
+        let (judged, reads) = (audit.book.judge.judged, &audit.book.reads);
+        self.judged.refusals += judged.refusals;
+        self.judged.receipts += judged.receipts;
+        self.judged.shown += judged.shown;
+        self.reads = (reads.checked, reads.taken_back);
         let faults = std::mem::take(&mut audit.book.faults);
         self.found.lost.extend(faults.lost);
         self.found.doubled.extend(faults.doubled);
@@ -270,6 +282,11 @@ impl<'a> Campaign<'a> {
         println!("unknown {}", answers.unknown);
         println!("clients_cut_off {}", answers.cut_off);
         println!("unanswered {}", answers.unanswered);
+        println!("refusals_judged {}", self.judged.refusals);
+        println!("receipts_judged {}", self.judged.receipts);
+        println!("instances_compared {}", self.judged.shown);
+        println!("reads_compared {}", self.reads.0);
+        println!("reads_taken_back {}", self.reads.1);
         println!("revision {}", last.head.revision);
         println!("ports_lowest {}", last.ports.lowest);
         println!("ports_other {}", last.ports.other);

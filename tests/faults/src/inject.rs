@@ -194,6 +194,7 @@ impl Campaign<'_> {
             Some(["next", "turn"].map(|name| lock(&self.database.with_added_extension(name))))
         };
         self.audit(&*store);
+        journal.write(&Line::Restoring);
         match &mut self.server {
             Some(server) => {
                 server.kill9();

@@ -23,6 +23,11 @@ impl Kind {
         }
     }
 
+    /// Whether others read a commit before it is on disk: InnoDB lets them as soon as it is in memory.
+    pub(crate) fn shows_early(self) -> bool {
+        self == Kind::Mariadb
+    }
+
     /// A setting with which the server could lose what it acknowledges, in a power cut.
     pub(crate) fn unsafe_settings(self) -> &'static [(&'static str, &'static str)] {
         match self {

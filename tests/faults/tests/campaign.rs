@@ -39,9 +39,14 @@ fn nothing_is_lost(store: &str, faults: &[&str]) {
         assert!(figures.get(*fault).is_some_and(|count| *count > 0), "{fault}");
     }
     assert_eq!(figures["faults"], 13);
-    for key in ["acknowledged", "refused", "clients_cut_off", "rewound"] {
+    for key in ["acknowledged", "refused", "rewound", "instances_compared", "reads_compared"] {
         assert!(figures[key] > 0, "{key}");
     }
+    // All of them, but what was answered while a backup was put back.
+    for (judged, of) in [("refusals_judged", "refused"), ("receipts_judged", "acknowledged")] {
+        assert!(figures[judged] * 10 >= figures[of] * 8, "{judged}");
+    }
+    assert!(figures["clients_cut_off"] * 5 >= figures["operations"], "clients that are cut off");
     assert!(figures["operations"] >= 3000);
 }
 
