@@ -122,7 +122,14 @@ impl Campaign<'_> {
             server.kill9();
         }
         all.clone().for_each(|worker| self.kill_worker(worker));
-        self.undone += power::cut(&self.surroundings.logs);
+        let undone = power::cut(&self.surroundings.logs);
+        self.undone += undone;
+        self.cuts += u64::from(undone > 0);
+        if let Some(server) = &self.server {
+            // Names the process of a PostgreSQL that runs. If it was never flushed it is empty, and then PostgreSQL does not
+            // start until somebody removes it.
+            let _ = std::fs::remove_file(server.data().join("postmaster.pid"));
+        }
         if let Some(server) = &mut self.server {
             server.restart();
         }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::campaign::Arguments;
 use crate::target::Kind;
 
 const DIRECTORY: &str = "MEMC_FAULTS_DIRECTORY";
@@ -32,7 +33,8 @@ impl Surroundings {
     }
 
     /// Run this program with the same arguments in surroundings of its own.
-    pub(crate) fn make(store: Kind, operations: u64) -> ExitCode {
+    pub(crate) fn make(arguments: &Arguments) -> ExitCode {
+        let Arguments { store, operations, ignore_flushes, .. } = arguments;
         let directory = tempfile::Builder::new().prefix("faults-").tempdir().expect("a temporary directory");
         let directory = directory.path();
         let (logs, disk) = (directory.join("logs"), directory.join("disk"));
@@ -56,7 +58,10 @@ impl Surroundings {
             eprintln!("not tested: a full disk; a small file system needs root");
             Command::new(program)
         };
-        let files = if store == Kind::Sqlite { "/memc.db" } else { "/data/" };
+        let files = if *store == Kind::Sqlite { "/memc.db" } else { "/data/" };
+        if let Some(ignored) = ignore_flushes {
+            command.env("POWER_CUT_IGNORED", ignored);
+        }
         let ended = command
             .args(std::env::args_os().skip(1))
             .env(DIRECTORY, directory)
