@@ -140,10 +140,8 @@ pub(crate) struct Worker {
 
 impl<'a> Campaign<'a> {
     fn start(arguments: &'a Arguments, surroundings: &'a Surroundings, runtime: &'a Runtime) -> Self {
-        // Beside this program, not among the data.
-        let program = std::env::current_exe().expect("this program");
-        let beside = program.parent().expect("a directory");
-        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(beside).expect("a directory");
+        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(&surroundings.beside);
+        let directory = directory.expect("a directory");
         let data = surroundings.disk.as_deref().unwrap_or(directory.path());
         let kind = arguments.store;
         let accepted = arguments.accept.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
