@@ -47,6 +47,7 @@ fn child() {
         match role.as_str() {
             "fill" => fill(&place, number).await,
             "turns" => turns(&place, number).await,
+            "slow" => slow(&place, number).await,
             "full" => full(&place, number).await,
             other => panic!("no role {other}"),
         }
@@ -421,6 +422,119 @@ async fn kill_the_holder(world: World) {
     assert!(since.len() <= 2, "{since:?}");
     let last = since.last().unwrap();
     assert_eq!((last.head(), last.actor.as_str()), (head, "process:1"));
+}
+
+// ---- A holder that stands still
+
+/// How long a server waits for the holder of a turn here.
+fn impatient() -> Limits {
+    Limits { patience: Duration::from_secs(1), ..Limits::default() }
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Process::new("kill").arg(format!("-{name}")).arg(pid).status().unwrap().success());
+}
+
+/// Takes a turn and is slow to decide; says what came of it, and takes another.
+async fn slow(place: &Place, number: usize) {
+    struct Slow<'a> {
+        place: &'a Place,
+        one: One,
+    }
+    impl Decide for Slow<'_> {
+        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+            self.place.signal("deciding");
+            // In this time it is stopped.
+            std::thread::sleep(Duration::from_millis(500));
+            self.one.decide(missed, now)
+        }
+    }
+    let store = memc_store_sql::connect_with(&place.url, impatient()).await.expect("connect");
+    let at = store.head().await.unwrap();
+    let mut slow = Slow { place, one: One { at, number } };
+    let outcome = match store.turn(at, &mut slow).await {
+        Ok(head) => format!("appended {}", head.revision),
+        Err(TurnError::Store(error)) if error.is_temporary() => "nothing was appended".into(),
+        Err(error) => format!("{error:?}"),
+    };
+    std::fs::write(place.file("outcome"), outcome).unwrap();
+    let at = store.head().await.unwrap();
+    store.turn(at, &mut One { at, number }).await.expect("goes on");
+}
+
+/// The commits of a ledger, each of which follows the one before, and whose they are.
+async fn sound(store: &dyn Store) -> Vec<String> {
+    let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
+    let mut head = Head::EMPTY;
+    for commit in &commits {
+        assert_eq!((commit.revision, commit.previous), (head.revision.next(), head.id));
+        head = commit.head();
+    }
+    assert_eq!(store.head().await.unwrap(), head);
+    commits.into_iter().map(|commit| commit.actor.to_string()).collect()
+}
+
+/// The server ends the session of a holder that says nothing for longer than its patience, and the others go on. What
+/// the holder had decided comes to nothing, it is told so, and its next turn is as any other.
+async fn pause_the_holder(world: World) {
+    let place = &world.place;
+    // Longer than the patience, shorter than it is by default: whoever is not let in by then fails.
+    let limits = Limits { lock_wait: Duration::from_secs(10), ..impatient() };
+    let store = memc_store_sql::connect_with(&place.url, limits).await.expect("connect");
+    let mut head = store.turn(Head::EMPTY, &mut One { at: Head::EMPTY, number: 1 }).await.expect("turn");
+    let mut child = place.start("slow", 0);
+    place.wait_for("deciding").await;
+    signal(&child, "STOP");
+    for _ in 0..10 {
+        head = store.turn(head, &mut One { at: head, number: 1 }).await.expect("a turn");
+    }
+    signal(&child, "CONT");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(place.file("outcome")).unwrap(), "nothing was appended");
+    let actors = sound(&*store).await;
+    assert_eq!(
+        actors.iter().map(String::as_str).collect::<Vec<_>>(),
+        [&["process:1"; 11][..], &["process:0"]].concat()
+    );
+}
+
+#[tokio::test]
+async fn a_paused_holder_is_cut_off_and_does_no_harm_postgres() {
+    pause_the_holder(World::postgres()).await;
+}
+
+#[tokio::test]
+async fn a_paused_holder_is_cut_off_and_does_no_harm_mariadb() {
+    pause_the_holder(World::mariadb()).await;
+}
+
+/// Nothing can end a SQLite transaction from outside: the others say whose it is, reads go on, and so does everybody once
+/// the holder does.
+#[tokio::test]
+async fn a_paused_holder_is_named_sqlite() {
+    let world = World::sqlite();
+    let place = &world.place;
+    let limits = Limits { lock_wait: Duration::from_millis(300), ..impatient() };
+    let store = memc_store_sql::connect_with(&place.url, limits).await.expect("connect");
+    let head = store.turn(Head::EMPTY, &mut One { at: Head::EMPTY, number: 1 }).await.expect("turn");
+    let mut child = place.start("slow", 0);
+    place.wait_for("deciding").await;
+    signal(&child, "STOP");
+    for _ in 0..3 {
+        let error = store.turn(head, &mut One { at: head, number: 1 }).await.unwrap_err();
+        assert!(matches!(&error, TurnError::Store(error) if error.is_temporary()), "{error:?}");
+        let holder = format!("store locked: process {} (", child.id());
+        assert!(error.to_string().contains(&holder), "{error}");
+        assert_eq!(store.head().await.unwrap(), head);
+    }
+    signal(&child, "CONT");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(place.file("outcome")).unwrap(), "appended 2");
+    let end = store.head().await.unwrap();
+    store.turn(head, &mut One { at: head, number: 1 }).await.expect("a turn");
+    assert_eq!(end.revision.get(), 3);
+    assert_eq!(sound(&*store).await, ["process:1", "process:0", "process:0", "process:1"]);
 }
 
 // ---- No room on the disk

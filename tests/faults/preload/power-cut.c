@@ -1,12 +1,15 @@
 /* A power cut for any program: a library to preload that remembers, for every file whose path contains $POWER_CUT_FILES,
  * what each write replaced until the file is flushed. After `kill -9`, taking all of that back leaves what a disk without
- * power would be sure to have.
+ * power would be sure to have. Flushing takes a millisecond, as on a disk: on a file system in memory it takes no time, and
+ * hardly ever would anything be on its way. Where the path contains $POWER_CUT_IGNORED, it does nothing at all.
  *
  * The log of a file is $POWER_CUT_LOG/<inode>: its path, ended by a zero byte, in PATH_MAX bytes; then for each write
  * three 64-bit numbers (offset, bytes replaced, size of the file before) and the bytes. Flushing empties it but for the
- * path. Torn sectors, renames and new files that were never flushed in their directory are not simulated, nor are
- * memory-mapped files: what is found is a lower bound. */
+ * path. Not simulated: torn sectors, renames, new files that were never flushed in their directory. Not seen: memory-mapped
+ * files, io_uring and other asynchronous writes, and stdio, which does not call `write` by name. What is found is a lower
+ * bound. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
@@ -23,13 +26,21 @@ struct undo {
     uint64_t offset, replaced, size;
 };
 
+/* Whether a descriptor is of a file that is watched, and its path of PATH_MAX bytes. */
+static int is_watched(int fd, struct stat *file, char *path) {
+    const char *files = getenv("POWER_CUT_FILES");
+    if (!files || !getenv("POWER_CUT_LOG") || fstat(fd, file) || !S_ISREG(file->st_mode)) return 0;
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    memset(path, 0, PATH_MAX);
+    return readlink(link, path, PATH_MAX - 1) > 0 && strstr(path, files);
+}
+
 /* The log of the file behind a descriptor, locked; -1 for a file that is not watched. */
 static int watched(int fd, struct stat *file) {
-    const char *files = getenv("POWER_CUT_FILES"), *logs = getenv("POWER_CUT_LOG");
-    if (!files || !logs || fstat(fd, file) || !S_ISREG(file->st_mode)) return -1;
-    char link[64], path[PATH_MAX] = {0}, name[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    if (readlink(link, path, sizeof path - 1) < 0 || !strstr(path, files)) return -1;
+    const char *logs = getenv("POWER_CUT_LOG");
+    char path[PATH_MAX], name[PATH_MAX];
+    if (!is_watched(fd, file, path)) return -1;
     snprintf(name, sizeof name, "%s/%lu", logs, (unsigned long)file->st_ino);
     int log = syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (log < 0) abort();
@@ -44,9 +55,11 @@ static int watched(int fd, struct stat *file) {
 static void remember(int log, int fd, const struct stat *file, uint64_t offset, uint64_t length) {
     struct undo undo = {offset, 0, file->st_size};
     if (offset < undo.size) undo.replaced = undo.size - offset < length ? undo.size - offset : length;
-    char *entry = malloc(sizeof undo + undo.replaced), link[64];
-    if (!entry) abort();
-    memcpy(entry, &undo, sizeof undo);
+    /* Whole pages, as a file opened with O_DIRECT is read. */
+    size_t page = 4096, room = (undo.replaced + page - 1) / page * page;
+    char *entry, link[64];
+    if (posix_memalign((void **)&entry, page, page + room)) abort();
+    memcpy(entry + page - sizeof undo, &undo, sizeof undo);
     if (undo.replaced) {
         /* A descriptor that is not for reading needs another. Others must not: closing one takes away every lock that
          * the process has on the file, and SQLite's with them. */
@@ -55,12 +68,14 @@ static void remember(int log, int fd, const struct stat *file, uint64_t offset, 
             snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
             again = syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC);
         }
-        syscall(SYS_pread64, again < 0 ? fd : again, entry + sizeof undo, undo.replaced, (off_t)offset);
+        size_t size = fcntl(fd, F_GETFL) & O_DIRECT ? room : undo.replaced;
+        ssize_t read = syscall(SYS_pread64, again < 0 ? fd : again, entry + page, size, (off_t)offset);
+        if (read < (ssize_t)undo.replaced) abort();
         if (again >= 0) syscall(SYS_close, again);
     }
     struct stat of_log;
     fstat(log, &of_log);
-    syscall(SYS_pwrite64, log, entry, sizeof undo + undo.replaced, of_log.st_size);
+    syscall(SYS_pwrite64, log, entry + page - sizeof undo, sizeof undo + undo.replaced, of_log.st_size);
     free(entry);
 }
 
@@ -138,13 +153,32 @@ int ftruncate(int fd, off_t size) {
     return ftruncate64(fd, size);
 }
 
-static int flush(int fd, long call) {
+/* Room that is set aside makes a file longer. */
+int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
     struct stat file;
     int log = watched(fd, &file);
-    int done = syscall(call, fd);
-    if (log >= 0 && done == 0) syscall(SYS_ftruncate, log, (off_t)PATH_MAX);
+    if (log >= 0) remember(log, fd, &file, file.st_size, 0);
+    int done = syscall(SYS_fallocate, fd, mode, offset, length);
     over(log);
     return done;
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+    return fallocate64(fd, mode, offset, length);
+}
+
+/* Whatever is flushed stays, as far as anybody can tell who is not the disk: so nothing has to be written to a real one. */
+static int flush(int fd, long call) {
+    struct stat file;
+    char path[PATH_MAX];
+    if (!is_watched(fd, &file, path)) return syscall(call, fd);
+    const char *ignored = getenv("POWER_CUT_IGNORED");
+    if (ignored && strstr(path, ignored)) return 0;
+    usleep(1000);
+    int log = watched(fd, &file);
+    if (log >= 0) syscall(SYS_ftruncate, log, (off_t)PATH_MAX);
+    over(log);
+    return 0;
 }
 
 int fsync(int fd) {
@@ -153,4 +187,23 @@ int fsync(int fd) {
 
 int fdatasync(int fd) {
     return flush(fd, SYS_fdatasync);
+}
+
+/* PostgreSQL begins a recovery with it. All files that are watched are of one file system. */
+int syncfs(int fd) {
+    const char *logs = getenv("POWER_CUT_LOG");
+    if (!logs || getenv("POWER_CUT_IGNORED")) return syscall(SYS_syncfs, fd);
+    DIR *all = opendir(logs);
+    if (!all) abort();
+    usleep(1000);
+    for (struct dirent *entry; (entry = readdir(all));) {
+        if (entry->d_name[0] == '.') continue;
+        int log = syscall(SYS_openat, dirfd(all), entry->d_name, O_RDWR | O_CLOEXEC);
+        if (log < 0) continue;
+        flock(log, LOCK_EX);
+        syscall(SYS_ftruncate, log, (off_t)PATH_MAX);
+        over(log);
+    }
+    closedir(all);
+    return 0;
 }

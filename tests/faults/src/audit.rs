@@ -10,6 +10,7 @@ use memc_core::store::{Load, Store};
 use crate::book::Book;
 use crate::journal;
 use crate::records::{Folded, Issued, Records, flaws};
+use crate::target::Kind;
 
 /// How many commits are read at once, and how often invariants are checked on the way.
 const STEP: usize = 1000;
@@ -23,17 +24,23 @@ pub(crate) struct Audit {
 
 /// Read the journal, then the ledger from its first commit, then what it loads. All commits have to be of this time, by
 /// the store's clock.
-pub(crate) async fn audit(journal: &Path, store: &dyn Store, time: RangeInclusive<Timestamp>) -> Audit {
-    let mut book = Book::default();
+pub(crate) async fn audit(
+    journal: &Path,
+    store: &dyn Store,
+    kind: Kind,
+    time: RangeInclusive<Timestamp>,
+) -> Audit {
+    let mut book = Book::new(kind.shows_early());
     journal::lines(journal).for_each(|line| book.read(line));
     let (mut folded, mut state) = (Folded::new(), State::default());
+    book.state(&state);
     loop {
         let commits = store.commits(folded.head.revision, STEP).await.expect("commits");
         if commits.is_empty() {
             break;
         }
         for commit in &commits {
-            book.commit(commit);
+            book.commit(commit, &state);
             folded.fold(commit).into_iter().for_each(|wrong| book.violation(wrong));
             if !time.contains(&commit.at) {
                 book.violation(format!(
@@ -44,6 +51,7 @@ pub(crate) async fn audit(journal: &Path, store: &dyn Store, time: RangeInclusiv
             if let Err(error) = state.fold(commit) {
                 book.violation(format!("at {}: {error}", commit.revision));
             }
+            book.state(&state);
         }
         let at = folded.head.revision;
         flaws(&folded.records).into_iter().for_each(|wrong| book.violation(format!("at {at}: {wrong}")));
@@ -55,6 +63,9 @@ pub(crate) async fn audit(journal: &Path, store: &dyn Store, time: RangeInclusiv
     let mut loaded = Loaded::default();
     let head = store.load(&mut loaded).await.expect("load");
     loaded.state.loaded(head);
+    if book.known() > folded.head.revision.get() {
+        book.violation(format!("{} was known, the last commit is {:?}", book.known(), folded.head));
+    }
     if head != folded.head {
         book.violation(format!("loaded as of {head:?}, the last commit is {:?}", folded.head));
     }

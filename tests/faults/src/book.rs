@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use memc_core::ledger::Commit;
+use memc_core::ledger::{Change, Commit, Receipt, State};
+use memc_core::model::{Key, Record};
 
 use crate::ask::Ask;
-use crate::journal::{Line, Outcome};
+use crate::journal::{Line, Outcome, Place};
+use crate::judge::{Judge, Refused, Shown};
+use crate::reads::Reads;
 
 /// One request id of one actor, over all times it was asked.
 #[derive(Debug)]
@@ -17,13 +20,15 @@ struct Request {
     may_be_done: bool,
     /// Of at least one time nobody knows the outcome.
     undecided: bool,
-    acknowledged: Option<u64>,
+    acknowledged: Option<Receipt>,
     refused: bool,
+    /// What was known to anyone before it was asked last.
+    known: u64,
     /// It was asked and not answered when the ledger was set back to this revision: what is acknowledged past it may be
     /// of the ledger before that.
     across: Option<u64>,
-    /// Where the ledger has it.
-    found: Option<u64>,
+    /// As the ledger has it.
+    found: Option<Receipt>,
 }
 
 /// How many answers of each kind.
@@ -62,34 +67,66 @@ pub(crate) struct Book {
     void: BTreeSet<(String, String)>,
     /// Actors with a question whose answer is still out.
     waiting: BTreeMap<String, String>,
+    pub(crate) reads: Reads,
+    /// Answers since the ledger was set back last; those before were judged then.
+    pub(crate) judge: Judge,
+    /// Where it was set back to.
+    pub(crate) judged_to: u64,
 }
 
 impl Book {
+    /// About a server that shows commits before they are on disk, or another.
+    pub(crate) fn new(early: bool) -> Self {
+        Book { reads: Reads::new(early), ..Book::default() }
+    }
+
     /// Read the journal's next line.
     pub(crate) fn read(&mut self, line: Line) {
         match line {
-            Line::Asked { actor, request, ask } => self.asked(actor, request, ask),
-            Line::Got { actor, request, outcome } => self.got(actor, request, outcome),
+            Line::Asked { actor, request, ask, seen } => {
+                let wrong = self.reads.line(&actor, seen);
+                self.asked(actor, request, ask);
+                self.violations(wrong);
+            }
+            Line::Got { actor, request, outcome, seen, shown } => {
+                let wrong = self.reads.line(&actor, seen);
+                self.got(actor, request, outcome, (seen, shown));
+                self.violations(wrong);
+            }
+            Line::Looks { actor } => self.reads.looks(&actor, self.known()),
+            Line::Saw { actor, revision } => {
+                let wrong = revision.and_then(|revision| self.reads.saw(&actor, revision));
+                self.violations(wrong);
+            }
             Line::Unsafe => self.is_unsafe = true,
             Line::Safe => {
                 self.is_unsafe = false;
                 self.void.clear();
             }
+            Line::Opened { process, .. } => self.reads.opened(&process),
+            Line::Restoring => self.reads.restoring(),
             Line::Restored { to } => self.restored(to),
-            Line::Opened { .. } | Line::Followed { .. } => {}
+            Line::Followed { .. } => {}
         }
+    }
+
+    /// The highest revision that anyone knows of.
+    pub(crate) fn known(&self) -> u64 {
+        self.highest.max(self.reads.known())
     }
 
     /// What came after this revision is gone, and may be done again.
     fn restored(&mut self, to: u64) {
         self.highest = self.highest.min(to);
+        self.reads.restored(to);
+        (self.judge, self.judged_to) = (Judge::default(), to);
         for ((actor, request), entry) in &mut self.requests {
             let waiting = self.waiting.get(actor) == Some(request);
             entry.after = entry.after.min(to);
             if waiting {
                 entry.across = Some(entry.across.map_or(to, |before| before.min(to)));
             }
-            if entry.acknowledged.is_some_and(|revision| revision > to) {
+            if entry.acknowledged.as_ref().is_some_and(|receipt| receipt.revision.get() > to) {
                 entry.acknowledged = None;
                 entry.may_be_done = waiting || entry.undecided;
             }
@@ -108,7 +145,7 @@ impl Book {
         if self.is_unsafe {
             self.void.insert((actor.clone(), request.clone()));
         }
-        let after = self.highest;
+        let after = self.known();
         let entry = self.requests.entry((actor, request)).or_insert_with(|| Request {
             ask,
             after,
@@ -116,16 +153,17 @@ impl Book {
             undecided: false,
             acknowledged: None,
             refused: false,
+            known: after,
             across: None,
             found: None,
         });
-        entry.across = None;
+        (entry.across, entry.known) = (None, after);
         if !entry.may_be_done {
             (entry.may_be_done, entry.after) = (true, after);
         }
     }
 
-    fn got(&mut self, actor: String, request: String, outcome: Outcome) {
+    fn got(&mut self, actor: String, request: String, outcome: Outcome, (seen, shown): (u64, Vec<Place>)) {
         if self.waiting.remove(&actor).as_deref() != Some(&request) {
             self.violation(format!("{actor} {request}: an answer without a question"));
             return;
@@ -139,21 +177,32 @@ impl Book {
         let mut wrong = None;
         let across = entry.across.take();
         match outcome {
-            Outcome::Acknowledged(revision) if across.is_some_and(|to| revision > to) => {
+            Outcome::Acknowledged(receipt) if across.is_some_and(|to| receipt.revision.get() > to) => {
                 answers.acknowledged += 1;
                 entry.undecided = true;
             }
-            Outcome::Acknowledged(revision) => {
+            Outcome::Acknowledged(receipt) => {
                 answers.acknowledged += 1;
+                let revision = receipt.revision.get();
                 self.highest = self.highest.max(revision);
-                if entry.acknowledged.is_some_and(|before| before != revision) {
-                    wrong = Some(format!("acknowledged as {:?}, then as {revision}", entry.acknowledged));
+                if entry.acknowledged.as_ref().is_some_and(|before| *before != receipt) {
+                    wrong = Some(format!("acknowledged as {:?}, then as {receipt:?}", entry.acknowledged));
                 }
-                entry.acknowledged = Some(revision);
                 if void {
                     wrong =
                         Some(format!("acknowledged as {revision} while the server was known to be unsafe"));
                 }
+                if across.is_none() {
+                    self.reads.answered(&key.0, revision);
+                    if seen < revision {
+                        wrong = Some(format!("acknowledged as {revision}, and memory is at {seen}"));
+                    }
+                    if let Key::Cache { id } = receipt.subject {
+                        let shown = Shown { actor: key.0.clone(), cache: id, places: shown };
+                        self.judge.shown(seen, shown);
+                    }
+                }
+                entry.acknowledged = Some(receipt);
             }
             Outcome::Refused(code) => {
                 answers.refused += 1;
@@ -162,6 +211,15 @@ impl Book {
                     wrong = Some(format!(
                         "refused ({code}) though it was acknowledged, or never asked otherwise"
                     ));
+                }
+                if across.is_none() {
+                    if seen < entry.known {
+                        wrong = Some(format!("refused ({code}) at {seen}, and {} was known", entry.known));
+                    }
+                    self.reads.answered(&key.0, entry.known);
+                    let (actor, request) = key.clone();
+                    let (ask, known) = (entry.ask.clone(), entry.known);
+                    self.judge.refused(Refused { actor, request, ask, code, known, seen });
                 }
             }
             Outcome::Unavailable | Outcome::Stopped => {
@@ -186,8 +244,8 @@ impl Book {
         }
     }
 
-    /// Compare the ledger's next commit.
-    pub(crate) fn commit(&mut self, commit: &Commit) {
+    /// Compare the ledger's next commit, and decide it again on the state before, unless that was done already.
+    pub(crate) fn commit(&mut self, commit: &Commit, state: &State) {
         let revision = commit.revision.get();
         let Some(request) = &commit.request else {
             return;
@@ -197,12 +255,19 @@ impl Book {
         let Some(entry) = self.requests.get_mut(&key) else {
             return self.violation(format!("{name}: in the ledger at {revision}, never asked"));
         };
-        if let Some(first) = entry.found.replace(revision) {
-            entry.found = Some(first);
+        if let Some(first) = &entry.found {
+            let first = first.revision;
             return self.faults.doubled.push(format!("{name}: at {first} and at {revision}"));
         }
         let (action, target) = entry.ask.action();
         let mut wrong = Vec::new();
+        entry.found = receipt_in(commit);
+        if entry.found.as_ref().map(|receipt| receipt.revision) != Some(commit.revision) {
+            wrong.push(format!("at {revision}, with the receipt {:?}", entry.found));
+        }
+        if revision > self.judged_to {
+            wrong.extend(self.judge.receipt(state, &entry.ask, commit));
+        }
         if commit.action.name != action || commit.action.target != target {
             wrong.push(format!(
                 "asked {action} {target}, done {} {}",
@@ -221,12 +286,20 @@ impl Book {
         }
     }
 
+    /// Judge by the state that the commits until now come to.
+    pub(crate) fn state(&mut self, state: &State) {
+        let wrong = self.judge.state(state);
+        self.violations(wrong);
+    }
+
     /// After the last commit.
     pub(crate) fn close(&mut self) {
+        let wrong = self.judge.end();
+        self.violations(wrong);
         let mut lost: Vec<String> = Vec::new();
         for ((actor, request), entry) in &self.requests {
-            if entry.acknowledged.is_some() && entry.acknowledged != entry.found {
-                let (told, found) = (entry.acknowledged, entry.found);
+            let (told, found) = (&entry.acknowledged, &entry.found);
+            if told.is_some() && told != found {
                 lost.push(format!("{actor} {request}: acknowledged as {told:?}, in the ledger as {found:?}"));
             }
         }
@@ -234,16 +307,32 @@ impl Book {
         self.faults.lost.extend(lost);
     }
 
+    pub(crate) fn violations(&mut self, what: impl IntoIterator<Item = String>) {
+        self.faults.violations.extend(what);
+    }
+
     pub(crate) fn violation(&mut self, what: String) {
         self.faults.violations.push(what);
     }
+}
+
+/// The receipt that a commit keeps of its request.
+fn receipt_in(commit: &Commit) -> Option<Receipt> {
+    commit.changes.iter().find_map(|change| match change {
+        Change::Put(Record::Request(it))
+            if it.principal == commit.actor && Some(&it.id) == commit.request.as_ref() =>
+        {
+            Some(it.receipt.clone())
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use memc_core::model::{RequestId, Revision};
+    use memc_core::model::{RequestId, Revision, Timestamp};
     use memc_core::store::{MemoryStore, Store};
 
     use super::*;
@@ -251,11 +340,26 @@ mod tests {
 
     fn asked(number: u64) -> Line {
         let ask = Ask::Allocate { team: "shop".into(), name: format!("c{number}"), memory: 8, instances: 2 };
-        Line::Asked { actor: "user:w0c0".into(), request: format!("n{number}"), ask }
+        Line::Asked { actor: "user:w0c0".into(), request: format!("n{number}"), ask, seen: 0 }
     }
 
     fn got(number: u64, outcome: Outcome) -> Line {
-        Line::Got { actor: "user:w0c0".into(), request: format!("n{number}"), outcome }
+        let seen = match &outcome {
+            Outcome::Acknowledged(receipt) => receipt.revision.get(),
+            _ => u64::MAX,
+        };
+        let (actor, request) = ("user:w0c0".into(), format!("n{number}"));
+        Line::Got { actor, request, outcome, seen, shown: Vec::new() }
+    }
+
+    /// The receipt of a commit, or one that no commit has.
+    fn receipt(commits: &[Commit], revision: u64) -> Outcome {
+        let of = |commit: &Commit| receipt_in(commit).filter(|it| it.revision.get() == revision);
+        Outcome::Acknowledged(commits.iter().find_map(of).unwrap_or(Receipt {
+            revision: Revision::new(revision),
+            at: Timestamp::from_millis(1),
+            subject: Key::Fleet,
+        }))
     }
 
     /// Two requests of the ledger that follows, and a third that it does not have.
@@ -267,9 +371,16 @@ mod tests {
     }
 
     fn audited(lines: Vec<Line>, commits: &[Commit]) -> [usize; 3] {
-        let mut book = Book::default();
+        let mut book = Book::new(true);
         lines.into_iter().for_each(|line| book.read(line));
-        commits.iter().for_each(|commit| book.commit(commit));
+        // What is judged has tests of its own, as have reads.
+        book.judge = Judge::default();
+        // The second time a commit comes, no state can follow.
+        let mut state = State::default();
+        for commit in commits {
+            book.commit(commit, &state);
+            let _ = state.fold(commit);
+        }
         book.close();
         eprintln!("{:?}", book.faults);
         [book.faults.lost.len(), book.faults.doubled.len(), book.faults.violations.len()]
@@ -279,17 +390,17 @@ mod tests {
     async fn what_is_wrong_is_found() {
         let commits = ledger().await;
         let end = commits.len() as u64;
-        let first = || vec![asked(0), got(0, Outcome::Acknowledged(end - 1))];
+        let first = || vec![asked(0), got(0, receipt(&commits, end - 1))];
         let with = |more: Vec<Line>| [first(), more].concat();
         let second = |outcome: Outcome| with(vec![asked(1), got(1, outcome)]);
 
-        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits), [0, 0, 0]);
+        assert_eq!(audited(second(receipt(&commits, end)), &commits), [0, 0, 0]);
         assert_eq!(audited(second(Outcome::CutOff), &commits), [0, 0, 0]);
         assert_eq!(audited(second(Outcome::CutOff), &commits[..commits.len() - 1]), [0, 0, 0]);
 
         // Acknowledged and not there, or elsewhere.
-        assert_eq!(audited(second(Outcome::Acknowledged(end)), &commits[..commits.len() - 1]), [1, 0, 0]);
-        assert_eq!(audited(second(Outcome::Acknowledged(end + 7)), &commits), [1, 0, 0]);
+        assert_eq!(audited(second(receipt(&commits, end)), &commits[..commits.len() - 1]), [1, 0, 0]);
+        assert_eq!(audited(second(receipt(&commits, end + 7)), &commits), [1, 0, 0]);
         // There, though refused, or though nothing was changed; the order of two tries does not matter.
         assert_eq!(audited(second(Outcome::Refused("no_room".into())), &commits), [0, 0, 1]);
         assert_eq!(audited(second(Outcome::Unavailable), &commits), [0, 0, 1]);
@@ -302,21 +413,22 @@ mod tests {
         // Done twice.
         let mut twice = commits.clone();
         twice.push(commits[commits.len() - 1].clone());
-        assert_eq!(audited(second(Outcome::Acknowledged(end)), &twice), [0, 1, 0]);
+        assert_eq!(audited(second(receipt(&commits, end)), &twice), [0, 1, 0]);
         // Something else was done than was asked.
         let mut other = commits.clone();
         other[commits.len() - 1].request = Some(RequestId::new("n0").unwrap());
         other[commits.len() - 2].request = Some(RequestId::new("n1").unwrap());
-        assert_eq!(audited(second(Outcome::CutOff), &other)[2], 3, "both targets, and the order");
+        let wrong = audited(second(Outcome::CutOff), &other)[2];
+        assert_eq!(wrong, 7, "both targets, both receipts, both decisions, and the order");
         // Asked after a later one had been acknowledged.
-        let late = vec![asked(1), got(1, Outcome::Acknowledged(end)), asked(0), got(0, Outcome::CutOff)];
+        let late = vec![asked(1), got(1, receipt(&commits, end)), asked(0), got(0, Outcome::CutOff)];
         assert_eq!(audited(late, &commits), [0, 0, 1]);
         // Two receipts for one request.
         let again = with(vec![
             asked(1),
-            got(1, Outcome::Acknowledged(end + 1)),
+            got(1, receipt(&commits, end + 1)),
             asked(1),
-            got(1, Outcome::Acknowledged(end)),
+            got(1, receipt(&commits, end)),
         ]);
         assert_eq!(audited(again, &commits), [0, 0, 1]);
     }
@@ -326,13 +438,7 @@ mod tests {
         let commits = ledger().await;
         let end = commits.len() as u64;
         let lines = |mark: Line| {
-            vec![
-                asked(0),
-                mark,
-                got(0, Outcome::Acknowledged(end - 1)),
-                asked(1),
-                got(1, Outcome::Acknowledged(end)),
-            ]
+            vec![asked(0), mark, got(0, receipt(&commits, end - 1)), asked(1), got(1, receipt(&commits, end))]
         };
         assert_eq!(audited(lines(Line::Unsafe), &commits), [0, 0, 1]);
         assert_eq!(audited(lines(Line::Safe), &commits), [0, 0, 0]);
@@ -345,12 +451,8 @@ mod tests {
         let end = commits.len() as u64;
         let first = &commits[..commits.len() - 1];
         let told = |more: Vec<Line>| {
-            let both = vec![
-                asked(0),
-                got(0, Outcome::Acknowledged(end - 1)),
-                asked(1),
-                got(1, Outcome::Acknowledged(end)),
-            ];
+            let both =
+                vec![asked(0), got(0, receipt(&commits, end - 1)), asked(1), got(1, receipt(&commits, end))];
             [both, more].concat()
         };
         let restored = |to: u64| Line::Restored { to };
@@ -361,17 +463,17 @@ mod tests {
         // Gone, and there.
         assert_eq!(audited(told(vec![restored(end - 1)]), &commits), [0, 0, 1]);
         // Done again, since it was asked again.
-        let again = vec![restored(end - 1), asked(1), got(1, Outcome::Acknowledged(end))];
+        let again = vec![restored(end - 1), asked(1), got(1, receipt(&commits, end))];
         assert_eq!(audited(told(again.clone()), &commits), [0, 0, 0]);
         assert_eq!(audited(told(again), first), [1, 0, 0]);
         // Asked before and answered after: it may be of the ledger before, unless it is of what both have.
         let across = |revision: u64| {
             vec![
                 asked(0),
-                got(0, Outcome::Acknowledged(end - 1)),
+                got(0, receipt(&commits, end - 1)),
                 asked(1),
                 restored(revision),
-                got(1, Outcome::Acknowledged(end)),
+                got(1, receipt(&commits, end)),
             ]
         };
         assert_eq!(audited(across(end - 1), first), [0, 0, 0]);

@@ -17,6 +17,7 @@ use crate::audit::{Audit, audit};
 use crate::backup::Backup;
 use crate::fault::Fault;
 use crate::journal::Counter;
+use crate::judge::Judged;
 use crate::power;
 use crate::proxy::Proxy;
 use crate::random::Random;
@@ -43,17 +44,28 @@ pub(crate) struct Arguments {
     /// Clients of each of the two processes.
     #[arg(long, default_value_t = 12)]
     clients: u32,
-    /// Run on settings that lose what was acknowledged, and write nevertheless: the check has to find it.
+    /// Run with a setting of the server that is not safe, `name=value`, and write nevertheless.
+    #[arg(long, value_name = "SETTING", value_parser = setting)]
+    accept: Option<(String, String)>,
+    /// Have the disk ignore that files are flushed whose paths contain this.
+    #[arg(long, value_name = "PART")]
+    pub(crate) ignore_flushes: Option<String>,
+    /// One kind of fault instead of all.
     #[arg(long)]
-    lossy: bool,
+    only: Option<Fault>,
     /// Where to leave the journal; otherwise it goes.
     #[arg(long)]
     keep: Option<PathBuf>,
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("write name=value")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let Some(surroundings) = Surroundings::of_this_process() else {
-        return Surroundings::make(arguments.store, arguments.operations);
+        return Surroundings::make(arguments);
     };
     let since = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -102,12 +114,18 @@ pub(crate) struct Campaign<'a> {
     pub(crate) backed_up: Option<u64>,
     done: BTreeMap<Fault, u64>,
     found: Found,
+    /// How many answers were judged again, over all checks.
+    judged: Judged,
+    /// How many reads were looked at, and how many a crash took back.
+    reads: (u64, u64),
     /// When it began.
     earliest: Timestamp,
     /// How far the clock of a store without a server was moved ahead, in seconds.
     pub(crate) ahead: i64,
     /// Writes that power cuts took back.
     pub(crate) undone: u64,
+    /// Power cuts that took something back.
+    pub(crate) cuts: u64,
     /// The highest epoch that there was.
     pub(crate) epoch: u32,
     /// How often the ledger was set back to a backup.
@@ -122,22 +140,24 @@ pub(crate) struct Worker {
 
 impl<'a> Campaign<'a> {
     fn start(arguments: &'a Arguments, surroundings: &'a Surroundings, runtime: &'a Runtime) -> Self {
-        // Beside this program, not among the data.
-        let program = std::env::current_exe().expect("this program");
-        let beside = program.parent().expect("a directory");
-        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(beside).expect("a directory");
+        let directory = tempfile::Builder::new().prefix("faults-").tempdir_in(&surroundings.beside);
+        let directory = directory.expect("a directory");
         let data = surroundings.disk.as_deref().unwrap_or(directory.path());
         let kind = arguments.store;
-        let settings = target::settings(kind, if arguments.lossy { kind.lossy_settings() } else { &[] });
+        let accepted = arguments.accept.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
         let earliest = Timestamp::of_this_machine();
-        let server = target::start(kind, &settings);
+        let server = target::start(kind, &target::settings(kind, accepted.as_slice()));
         // Its files are copies, and nobody acknowledged those.
         power::flush(&surroundings.logs);
         let proxy = server.as_ref().map(|server| runtime.block_on(Proxy::start(server.port())));
         let database = data.join("memc.db");
         let direct = target::url(kind, server.as_ref(), None, &database);
         let url = target::url(kind, server.as_ref(), proxy.as_ref().map(|it| it.port), &database);
-        runtime.block_on(world::found(&direct, arguments.lossy));
+        runtime.block_on(world::found(&direct, accepted.is_some()));
+        if accepted.is_some() || arguments.ignore_flushes.is_some() {
+            // Without it nothing is asked that could be lost.
+            power::flush(&surroundings.logs);
+        }
         let journal = directory.path().join("journal");
         File::create(&journal).expect("a journal");
         let mut campaign = Campaign {
@@ -158,9 +178,12 @@ impl<'a> Campaign<'a> {
             backed_up: None,
             done: BTreeMap::new(),
             found: Found::default(),
+            judged: Judged::default(),
+            reads: (0, 0),
             earliest,
             ahead: 0,
             undone: 0,
+            cuts: 0,
             epoch: 1,
             rewound: 0,
             directory,
@@ -180,7 +203,7 @@ impl<'a> Campaign<'a> {
         command.arg("--journal").arg(&self.journal).arg("--enough").arg(&self.enough);
         command.args(["--number", &number.to_string(), "--run", &run.to_string()]);
         command.args(["--clients", &arguments.clients.to_string(), "--seed", &arguments.seed.to_string()]);
-        if arguments.lossy {
+        if arguments.accept.is_some() {
             command.arg("--accept-risks");
         }
         command.env("MOVED_CLOCK", self.clock(number as usize));
@@ -190,12 +213,12 @@ impl<'a> Campaign<'a> {
     /// Faults, evenly over the operations.
     fn inject(&mut self) -> Result<(), String> {
         let mut due: Vec<Fault> = Vec::new();
-        let Arguments { operations, faults, store, lossy, .. } = *self.arguments;
+        let Arguments { operations, faults, store, only, .. } = *self.arguments;
         for number in 1..=faults {
             self.wait_for_answers(operations * number / (faults + 1))?;
             if due.is_empty() {
                 let disk = self.surroundings.disk.is_some();
-                due = if lossy { Fault::of_lossy(store) } else { Fault::all(store, disk) };
+                due = only.map_or_else(|| Fault::all(store, disk), |fault| vec![fault]);
                 self.random.shuffle(&mut due);
             }
             let fault = due.pop().expect("a kind of fault");
@@ -251,7 +274,12 @@ impl<'a> Campaign<'a> {
     /// Compare what clients were told until now with the ledger, while nobody changes it.
     pub(crate) fn audit(&mut self, store: &dyn Store) -> Audit {
         let within = self.earliest..=self.latest();
-        let mut audit = self.runtime.block_on(audit(&self.journal, store, within));
+        let mut audit = self.runtime.block_on(audit(&self.journal, store, self.arguments.store, within));
+        let (judged, reads) = (audit.book.judge.judged, &audit.book.reads);
+        self.judged.refusals += judged.refusals;
+        self.judged.receipts += judged.receipts;
+        self.judged.shown += judged.shown;
+        self.reads = (reads.checked, reads.taken_back);
         let faults = std::mem::take(&mut audit.book.faults);
         self.found.lost.extend(faults.lost);
         self.found.doubled.extend(faults.doubled);
@@ -270,10 +298,16 @@ impl<'a> Campaign<'a> {
         println!("unknown {}", answers.unknown);
         println!("clients_cut_off {}", answers.cut_off);
         println!("unanswered {}", answers.unanswered);
+        println!("refusals_judged {}", self.judged.refusals);
+        println!("receipts_judged {}", self.judged.receipts);
+        println!("instances_compared {}", self.judged.shown);
+        println!("reads_compared {}", self.reads.0);
+        println!("reads_taken_back {}", self.reads.1);
         println!("revision {}", last.head.revision);
         println!("ports_lowest {}", last.ports.lowest);
         println!("ports_other {}", last.ports.other);
         println!("writes_undone {}", self.undone);
+        println!("cuts_that_undid {}", self.cuts);
         println!("rewound {}", self.rewound);
         println!("faults {}", self.done.values().sum::<u64>());
         println!("kinds {}", self.done.len());

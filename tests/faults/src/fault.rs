@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use std::str::FromStr;
+
 use crate::target::Kind;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,10 +79,13 @@ impl Fault {
         }
         all
     }
+}
 
-    /// What makes a server lose something that does not flush: MariaDB keeps it in memory, Redis passes it on to the
-    /// kernel.
-    pub(crate) fn of_lossy(store: Kind) -> Vec<Fault> {
-        vec![if store == Kind::Mariadb { Fault::ServerKilled } else { Fault::PowerCut }]
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let mut all = Fault::all(Kind::Redis, true).into_iter();
+        all.find(|fault| fault.name() == name).ok_or_else(|| "no such fault".into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::fault::Fault;
 use crate::journal::{Journal, Line, process};
 use crate::power;
 use crate::proxy::Proxy;
+use crate::surroundings::disk_size;
 use crate::target;
 use crate::world;
 
@@ -27,7 +28,7 @@ impl Campaign<'_> {
         sleep(Duration::from_micros(self.random.below(20_000)));
         let short = Duration::from_millis(self.random.below(300));
         // Now and then longer than a turn may last: then the others go on without whoever had it.
-        let long = if self.random.percent(15) { 2000 } else { 0 };
+        let long = if self.random.percent(8) { 2000 } else { 0 };
         let pause = Duration::from_millis(100 + long + self.random.below(600));
         let victim = self.random.below(WORKERS.into()) as usize;
         match fault {
@@ -102,7 +103,14 @@ impl Campaign<'_> {
     }
 
     fn fill_disk(&mut self, pause: Duration) {
-        let balloon = self.surroundings.disk.as_ref().expect("a small disk").join("balloon");
+        let disk = self.surroundings.disk.clone().expect("a small disk");
+        // No larger than what is on it, and then the rest: most of it would take a while to fill.
+        let used =
+            Command::new("df").args(["--block-size=1", "--output=used"]).arg(&disk).output().expect("df");
+        let used = String::from_utf8_lossy(&used.stdout).lines().last().and_then(|it| it.trim().parse().ok());
+        let used: u64 = used.expect("the number of bytes used");
+        resize(&disk, &(used + (8 << 20)).to_string());
+        let balloon = disk.join("balloon");
         let mut file = File::create(&balloon).expect("a file");
         for size in [1 << 20, 1 << 12] {
             let block = vec![0; size];
@@ -111,6 +119,7 @@ impl Campaign<'_> {
         sleep(pause);
         std::fs::remove_file(&balloon).expect("the file can be removed");
         drop(file);
+        resize(&disk, &disk_size(self.arguments.operations));
         if let Some(server) = &mut self.server {
             server.restart();
         }
@@ -122,7 +131,14 @@ impl Campaign<'_> {
             server.kill9();
         }
         all.clone().for_each(|worker| self.kill_worker(worker));
-        self.undone += power::cut(&self.surroundings.logs);
+        let undone = power::cut(&self.surroundings.logs);
+        self.undone += undone;
+        self.cuts += u64::from(undone > 0);
+        if let Some(server) = &self.server {
+            // Names the process of a PostgreSQL that runs. If it was never flushed it is empty, and then PostgreSQL does not
+            // start until somebody removes it.
+            let _ = std::fs::remove_file(server.data().join("postmaster.pid"));
+        }
         if let Some(server) = &mut self.server {
             server.restart();
         }
@@ -194,6 +210,7 @@ impl Campaign<'_> {
             Some(["next", "turn"].map(|name| lock(&self.database.with_added_extension(name))))
         };
         self.audit(&*store);
+        journal.write(&Line::Restoring);
         match &mut self.server {
             Some(server) => {
                 server.kill9();
@@ -308,8 +325,14 @@ impl Campaign<'_> {
     }
 }
 
+/// Give a file system in memory another size, in bytes.
+fn resize(disk: &Path, size: &str) {
+    let resized = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(disk).status();
+    assert!(resized.expect("mount").success(), "the file system cannot be resized");
+}
+
 /// The turn of a SQLite store is two such locks, one after the other.
-fn lock(path: &std::path::Path) -> File {
+fn lock(path: &Path) -> File {
     let file = File::options().write(true).create(true).truncate(false).open(path).expect("a lock");
     file.lock().expect("a lock");
     file

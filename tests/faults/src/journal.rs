@@ -9,17 +9,27 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use memc_core::ledger::Receipt;
+use memc_core::model::{HostId, Mib, Port};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Ask;
 
+/// An instance as a read shows it: index, host, port, memory.
+pub(crate) type Place = (u16, HostId, Port, Mib);
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Line {
-    /// About to be asked.
-    Asked { actor: String, request: String, ask: Ask },
-    /// What came of the last question of this actor.
-    Got { actor: String, request: String, outcome: Outcome },
+    /// About to be asked. Memory was at this revision, read after this actor's line before.
+    Asked { actor: String, request: String, ask: Ask, seen: u64 },
+    /// What came of the last question of this actor; where memory was afterwards, and which instances it showed then of
+    /// a cache that was acknowledged.
+    Got { actor: String, request: String, outcome: Outcome, seen: u64, shown: Vec<Place> },
+    /// About to bring memory up to the ledger's end.
+    Looks { actor: String },
+    /// The revision that the look came to; `None` if the store was away.
+    Saw { actor: String, revision: Option<u64> },
     /// The server runs with a setting that could lose what it acknowledges. Every store looks at that with each new
     /// connection that writes: so no process writes anything.
     Unsafe,
@@ -27,7 +37,9 @@ pub(crate) enum Line {
     Safe,
     /// A process has opened its fleet, started again so many times.
     Opened { process: String, run: u32 },
-    /// The ledger was set back to an older backup, whose last commit has this revision.
+    /// The ledger is about to be set back to an older backup.
+    Restoring,
+    /// It was: the backup's last commit has this revision.
     Restored { to: u64 },
     /// A process has come to a new epoch; whether it has said that its ledger is not the one it was.
     Followed { process: String, epoch: u32, reloaded: bool },
@@ -36,8 +48,7 @@ pub(crate) enum Line {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
-    /// The receipt's revision.
-    Acknowledged(u64),
+    Acknowledged(Receipt),
     /// The refusal's code.
     Refused(String),
     /// Nothing has changed, says the fleet: the store is away.
@@ -85,7 +96,7 @@ pub(crate) fn unanswered(path: &Path, actor: &str) -> Option<(String, Ask)> {
     let mut open = None;
     for line in String::from_utf8_lossy(&end).lines() {
         match serde_json::from_str(line) {
-            Ok(Line::Asked { actor: of, request, ask }) if of == actor => open = Some((request, ask)),
+            Ok(Line::Asked { actor: of, request, ask, .. }) if of == actor => open = Some((request, ask)),
             Ok(Line::Got { actor: of, .. }) if of == actor => open = None,
             _ => {}
         }
@@ -143,8 +154,8 @@ impl Counter {
 
     fn count(&mut self, process: &str, outcome: &Outcome) {
         self.answers += 1;
-        if let Outcome::Acknowledged(revision) = outcome {
-            self.acknowledged.insert(process.to_owned(), *revision);
+        if let Outcome::Acknowledged(receipt) = outcome {
+            self.acknowledged.insert(process.to_owned(), receipt.revision.get());
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memc_core::ledger::{Change, Commit, Head};
-use memc_core::model::{HostId, Instance, InstanceId, Key, Port, Record, Timestamp};
+use memc_core::model::{ClusterId, HostId, Instance, InstanceId, Key, Port, Record, Timestamp};
 
 pub(crate) type Records = BTreeMap<Key, Record>;
 
@@ -73,18 +73,23 @@ impl Folded {
             return;
         }
         let lower = |port: &Port, taken: &BTreeSet<Port>| *port < new.port && !taken.contains(port);
-        let taken = self.records.values().filter_map(|record| match record {
+        let (first, last) = (InstanceId::new(0), InstanceId::new(u64::MAX));
+        let instances = self.records.range(Key::Instance { id: first }..=Key::Instance { id: last });
+        let retired = |port: Port| Key::RetiredPort { host: new.host, port };
+        let retired = self.records.range(retired(Port::MIN)..=retired(Port::MAX));
+        let taken = instances.chain(retired).filter_map(|(_, record)| match record {
             Record::Instance(it) if it.host == new.host => Some(it.port),
-            Record::RetiredPort(it) if it.host == new.host && it.reusable_at > now => Some(it.port),
+            Record::RetiredPort(it) if it.reusable_at > now => Some(it.port),
             _ => None,
         });
         let taken: BTreeSet<Port> = taken.collect();
-        let ranges = self.records.values().filter_map(|record| match record {
+        // There is one cluster, and no port is blocked.
+        let clusters = self.records.range(Key::Cluster { id: ClusterId::new(0) }..);
+        let cluster = clusters.map_while(|(_, record)| match record {
             Record::Cluster(cluster) => Some(cluster.ports),
             _ => None,
         });
-        // There is one cluster, and no port is blocked.
-        let other = ranges.flat_map(|ports| ports.iter()).any(|port| lower(&port, &taken));
+        let other = cluster.flat_map(|ports| ports.iter()).any(|port| lower(&port, &taken));
         *if other { &mut self.issued.other } else { &mut self.issued.lowest } += 1;
     }
 

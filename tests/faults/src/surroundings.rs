@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::campaign::Arguments;
 use crate::target::Kind;
 
 const DIRECTORY: &str = "MEMC_FAULTS_DIRECTORY";
@@ -21,21 +22,29 @@ pub(crate) struct Surroundings {
     pub(crate) logs: PathBuf,
     /// The file system that can be filled up: the data is in it, for servers by way of TMPDIR.
     pub(crate) disk: Option<PathBuf>,
+    /// For what is no data: beside this program, or in memory as well.
+    pub(crate) beside: PathBuf,
 }
 
 impl Surroundings {
     /// Those of this process; `None` if it has none yet.
     pub(crate) fn of_this_process() -> Option<Self> {
         let directory = PathBuf::from(std::env::var_os(DIRECTORY)?);
-        let disk = directory.join("disk");
-        Some(Surroundings { logs: directory.join("logs"), disk: disk.exists().then_some(disk) })
+        let disk = Some(directory.join("disk")).filter(|disk| disk.exists());
+        let program = std::env::current_exe().expect("this program");
+        let beside = match disk {
+            Some(_) => directory.join("beside"),
+            None => program.parent().expect("a directory").to_owned(),
+        };
+        Some(Surroundings { logs: directory.join("logs"), disk, beside })
     }
 
     /// Run this program with the same arguments in surroundings of its own.
-    pub(crate) fn make(store: Kind, operations: u64) -> ExitCode {
+    pub(crate) fn make(arguments: &Arguments) -> ExitCode {
+        let Arguments { store, operations, ignore_flushes, .. } = arguments;
         let directory = tempfile::Builder::new().prefix("faults-").tempdir().expect("a temporary directory");
         let directory = directory.path();
-        let (logs, disk) = (directory.join("logs"), directory.join("disk"));
+        let (logs, disk, beside) = (directory.join("logs"), directory.join("disk"), directory.join("beside"));
         fs::create_dir(&logs).expect("a directory");
         // Servers may run as another user.
         for (path, mode) in [(directory, 0o755), (&logs, 0o777)] {
@@ -45,18 +54,22 @@ impl Surroundings {
         let program = std::env::current_exe().expect("this program");
         let mut command = if may_mount() {
             fs::create_dir(&disk).expect("a directory");
-            // Room for a server and its log of changes, and for the ledger.
-            let size = (512 << 20) + (operations << 12);
+            fs::create_dir(&beside).expect("a directory");
             let mut command = Command::new("unshare");
-            command.args(["--mount", "sh", "-c"]);
-            command.arg("mount -t tmpfs -o size=$1,mode=755 tmpfs \"$2\" && shift 2 && exec \"$@\"");
-            command.args(["sh", &size.to_string()]).arg(&disk).arg(program).env("TMPDIR", &disk);
+            let mount =
+                |size: &str, at: &str| format!("mount -t tmpfs -o size={size},mode=755 tmpfs \"{at}\"");
+            let (small, large) = (mount(&disk_size(*operations), "$1"), mount("75%", "$2"));
+            command.args(["--mount", "sh", "-c", &format!("{small} && {large} && shift 2 && exec \"$@\"")]);
+            command.arg("sh").args([&disk, &beside]).arg(program).env("TMPDIR", &disk);
             command
         } else {
             eprintln!("not tested: a full disk; a small file system needs root");
             Command::new(program)
         };
-        let files = if store == Kind::Sqlite { "/memc.db" } else { "/data/" };
+        let files = if *store == Kind::Sqlite { "/memc.db" } else { "/data/" };
+        if let Some(ignored) = ignore_flushes {
+            command.env("POWER_CUT_IGNORED", ignored);
+        }
         let ended = command
             .args(std::env::args_os().skip(1))
             .env(DIRECTORY, directory)
@@ -67,6 +80,11 @@ impl Surroundings {
             .expect("this program can be started");
         if ended.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// In bytes: room for a server and its log of changes, and for the ledger.
+pub(crate) fn disk_size(operations: u64) -> String {
+    ((512 << 20) + (operations << 12)).to_string()
 }
 
 /// The library to preload.

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memc_core::fleet::{Fleet, Options, SubmitError};
-use memc_core::ledger::{Order, Receipt};
-use memc_core::model::{Principal, RequestId};
+use memc_core::ledger::{Order, Receipt, State};
+use memc_core::model::{Key, Principal, RequestId};
 
 use crate::ask::Ask;
-use crate::journal::{Journal, Line, Outcome, process, unanswered};
+use crate::journal::{Journal, Line, Outcome, Place, process, unanswered};
+use crate::judge::places;
 use crate::random::Random;
 use crate::world;
 
@@ -17,6 +18,8 @@ use crate::world;
 const ATTEMPTS: u32 = 8;
 /// Time for a store that is away to come back.
 const PAUSE: Duration = Duration::from_millis(120);
+/// So many of 100 calls have a client that gives up waiting.
+const CUT_OFF: u64 = 21;
 /// How often it is looked whether a new epoch has begun.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -66,6 +69,9 @@ async fn work(arguments: &Arguments) {
                 prefix: format!("r{}", arguments.run),
                 random: Random::new(seed),
                 left_over: unanswered(&arguments.journal, &actor),
+                asked: 0,
+                cut_off: 0,
+                took: Duration::from_millis(8),
                 actor,
             };
             tokio::spawn(client.run())
@@ -118,6 +124,10 @@ struct Client {
     random: Random,
     /// What the process before this one asked when it was killed.
     left_over: Option<(String, Ask)>,
+    asked: u64,
+    cut_off: u64,
+    /// How long the last answer took.
+    took: Duration,
 }
 
 impl Client {
@@ -125,6 +135,9 @@ impl Client {
         for count in 0_u64.. {
             if self.enough.exists() {
                 return;
+            }
+            if self.random.percent(10) {
+                self.look().await;
             }
             let (request, ask) = match self.left_over.take() {
                 Some(left_over) => left_over,
@@ -155,29 +168,63 @@ impl Client {
         }
     }
 
+    /// Bring memory up to the ledger's end.
+    async fn look(&mut self) {
+        self.journal.write(&Line::Looks { actor: self.actor.clone() });
+        let revision = self.fleet.refresh().await.ok().map(|revision| revision.get());
+        self.journal.write(&Line::Saw { actor: self.actor.clone(), revision });
+    }
+
     async fn ask(&mut self, request: &str, ask: &Ask) -> Outcome {
         let (actor, id) = (self.actor.clone(), request.to_owned());
-        self.journal.write(&Line::Asked { actor: actor.clone(), request: id.clone(), ask: ask.clone() });
+        let seen = self.fleet.read(revision);
+        self.journal.write(&Line::Asked {
+            actor: actor.clone(),
+            request: id.clone(),
+            ask: ask.clone(),
+            seen,
+        });
         let order = Order {
             actor: Principal::new(&actor).expect("a name"),
             request: Some(RequestId::new(request).expect("an id")),
             command: ask.command(),
         };
-        let submitted = self.fleet.submit(order);
-        let outcome = if self.random.percent(20) {
-            let patience = Duration::from_micros(self.random.below(8_000));
+        let (since, submitted) = (Instant::now(), self.fleet.submit(order));
+        self.asked += 1;
+        let outcome = if self.cut_off * 100 < self.asked * CUT_OFF {
+            // Within what an answer takes, however fast the machine is.
+            let patience = Duration::from_micros(self.random.below(self.took.as_micros() as u64 + 1));
             tokio::time::timeout(patience, submitted).await.map_or(Outcome::CutOff, outcome)
         } else {
             outcome(submitted.await)
         };
-        self.journal.write(&Line::Got { actor, request: id, outcome: outcome.clone() });
+        match outcome {
+            Outcome::CutOff => self.cut_off += 1,
+            // Not the time that a store was away.
+            Outcome::Acknowledged(_) | Outcome::Refused(_) => self.took = since.elapsed(),
+            _ => {}
+        }
+        let (seen, shown) = self.fleet.read(|state| (revision(state), shown(state, &outcome)));
+        self.journal.write(&Line::Got { actor, request: id, outcome: outcome.clone(), seen, shown });
         outcome
+    }
+}
+
+fn revision(state: &State) -> u64 {
+    state.head().revision.get()
+}
+
+/// The instances of a cache that was acknowledged.
+fn shown(state: &State, outcome: &Outcome) -> Vec<Place> {
+    match outcome {
+        Outcome::Acknowledged(Receipt { subject: Key::Cache { id }, .. }) => places(state, *id),
+        _ => Vec::new(),
     }
 }
 
 fn outcome(answer: Result<Receipt, SubmitError>) -> Outcome {
     match answer {
-        Ok(receipt) => Outcome::Acknowledged(receipt.revision.get()),
+        Ok(receipt) => Outcome::Acknowledged(receipt),
         Err(SubmitError::Refused(refusal)) => Outcome::Refused(refusal.code().into()),
         Err(SubmitError::Unavailable(_) | SubmitError::Busy) => Outcome::Unavailable,
         Err(SubmitError::Unsafe(_)) => Outcome::Stopped,
