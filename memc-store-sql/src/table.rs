@@ -179,7 +179,8 @@ pub(crate) const COMMIT: [(&str, Type); COMMIT_READ + 1] = [
     ("target", Text),
     ("detail", Text),
     ("request", Text),
-    ("changes", Json),
+    // JSON, in a column that takes any text on PostgreSQL.
+    ("changes", Text),
     ("last_id", Integer),
 ];
 

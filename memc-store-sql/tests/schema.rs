@@ -110,7 +110,8 @@ const TABLES: [(&str, &str); 12] = [
     (
         "commits",
         "The history: each commit with who did what to what, and in `changes` the whole records as they were afterwards, or \
-         the keys of those that went. `previous` is the `id` of the commit before. The oldest may have been deleted.",
+         the keys of those that went, as JSON (`changes::json` on PostgreSQL). `previous` is the `id` of the commit before. \
+         The oldest may have been deleted.",
     ),
     ("fleet", ""),
     ("clusters", "Sets of hosts that users choose from, with the ports that instances get and the policy."),
@@ -196,15 +197,32 @@ async fn the_page_is_up_to_date_and_its_queries_run() {
             let kinds = [of(&column.postgres), of(&column.mariadb), of(&column.sqlite)].join(" | ");
             writeln!(page, "| `{name}` | {kinds} | {null} | {comment} |").unwrap();
         }
-        let constraints: Vec<String> = sqlx::query_scalar(
-            "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
-             WHERE conrelid = $1::regclass AND contype IN ('p', 'u', 'f', 'c') \
-             ORDER BY array_position('{p,u,f,c}'::\"char\"[], contype), 1",
-        )
-        .bind(table)
-        .fetch_all(&mut postgres)
-        .await
-        .unwrap();
+        let mut constraints = Vec::new();
+        for kinds in [&["p", "u"][..], &["c"]] {
+            let of_kinds: Vec<String> = sqlx::query_scalar(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint \
+                 WHERE conrelid = $1::regclass AND contype::text = ANY ($2) \
+                 ORDER BY array_position('{p,u,c}'::\"char\"[], contype), 1",
+            )
+            .bind(table)
+            .bind(kinds)
+            .fetch_all(&mut postgres)
+            .await
+            .unwrap();
+            constraints.extend(of_kinds);
+            if kinds.contains(&"u") {
+                // PostgreSQL keeps some of them by triggers.
+                let references: Vec<String> = sqlx::query_scalar(
+                    "SELECT 'FOREIGN KEY (' || \"from\" || ') REFERENCES ' || \"table\" || '(' || \"to\" || ')' \
+                     FROM pragma_foreign_key_list(?) ORDER BY 1",
+                )
+                .bind(table)
+                .fetch_all(&mut sqlite)
+                .await
+                .unwrap();
+                constraints.extend(references);
+            }
+        }
         let indexes: Vec<String> = sqlx::query_scalar(
             "SELECT regexp_replace(pg_get_indexdef(indexrelid), ' ON [a-z.]+_?[a-z.]* USING btree', ' on') \
              FROM pg_index WHERE indrelid = $1::regclass \
@@ -220,14 +238,16 @@ async fn the_page_is_up_to_date_and_its_queries_run() {
         }
     }
     let triggers: Vec<String> =
-        sqlx::query_scalar("SELECT trigger_name FROM information_schema.triggers ORDER BY 1")
+        sqlx::query_scalar("SELECT DISTINCT tgname::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1")
             .fetch_all(&mut postgres)
             .await
             .unwrap();
     writeln!(
         page,
-        "\nKeys and checks are written as PostgreSQL has them. On all three, triggers (`{}`) see to it that a port is not\n\
-         both an instance's and retired. `memc_migrations` beside these says which migrations were made.",
+        "\nKeys and checks are written as PostgreSQL has them, which keeps the references of `caches`, `instances` and\n\
+         `retired_ports`, and to them, by triggers (`{}`),\n\
+         once a statement. On all three, triggers see to it that a port is not both an instance's and retired.\n\
+         `memc_migrations` beside these says which migrations were made.",
         triggers.join("`, `")
     )
     .unwrap();

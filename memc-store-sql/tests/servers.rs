@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::fleet::{allocate, found};
 use common::{Then, append, append_changes, drop_turns, load, one, refusals};
+use memc_core::Fleet;
 use memc_core::ledger::{Change, Commit, Head};
 use memc_core::model::{
     Cluster, ClusterId, ClusterName, Host, HostId, HostName, HostStatus, Key, Mib, Policy, Port, PortRange,
@@ -97,7 +99,7 @@ async fn newer_schema(server: Server) {
     );
     run(&server, &later).await;
     let error = connect(&server.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 3 }), "{error}");
+    assert!(matches!(error, ConnectError::NewerSchema { found: 9999, known: 4 }), "{error}");
 }
 
 async fn another_format(server: Server) {
@@ -477,6 +479,38 @@ async fn a_migration_that_broke_off_is_made_again() {
         connect(&server.url()).await.expect("connect").head().await.unwrap().revision,
         Revision::new(1)
     );
+}
+
+/// What is looked up for each row that is written goes along an index, also as it is planned while tables are empty.
+#[tokio::test]
+async fn postgres_looks_references_up() {
+    let explain = [
+        ("autovacuum", "off"),
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+        ("auto_explain.log_nested_statements", "on"),
+    ];
+    let server = Postgres::start(&explain);
+    let store = connect(&server.url()).await.expect("connect");
+    let fleet = Fleet::open(Arc::clone(&store), memc_core::fleet::Options::default()).await.expect("open");
+    found(&fleet).await;
+    allocate(&fleet, 0..3).await;
+    let removed: Vec<_> =
+        load(&*store).await.iter().rev().map(|record| Change::Remove(record.key())).collect();
+    append_changes(&*store, store.head().await.unwrap(), vec![removed]).await.expect("append");
+    let log = std::fs::read_to_string(server.log()).unwrap();
+    let plans: Vec<&str> = log
+        .split("duration: ")
+        .filter(|plan| plan.contains("Named Tuplestore Scan") && plan.contains(" plan:"))
+        .collect();
+    for (of, at_least) in [("FROM added", 8), ("FROM gone", 4)] {
+        assert!(plans.iter().filter(|plan| plan.contains(of)).count() >= at_least, "{of}");
+    }
+    for plan in plans {
+        // Clusters are hardly ever removed.
+        let of_a_cluster = plan.contains("FROM caches WHERE cluster IN");
+        assert!(of_a_cluster || (plan.contains("Index") && !plan.contains("Seq Scan")), "{plan}");
+    }
 }
 
 /// Catching up on a table that was never analysed goes along the index, and not by way of a sort.

@@ -130,6 +130,24 @@ async fn a_load_from_mariadb_takes_as_many_round_trips_however_many_records() {
     count_load(&MariaDb::start(&[])).await;
 }
 
+/// Foreign keys would lock each row that is referred to, which is a write.
+#[tokio::test]
+async fn allocations_on_postgres_lock_no_row() {
+    let server = Postgres::start(&[]);
+    let fleet = Fleet::open(connect(&server.url()).await.unwrap(), Options::default()).await.unwrap();
+    found(&fleet).await;
+    let mut raw = PgConnection::connect(&server.url()).await.unwrap();
+    // Whoever locks a row leaves a transaction's number in it.
+    let locked =
+        "SELECT (SELECT count(*) FROM hosts WHERE xmax <> 0), (SELECT count(*) FROM caches WHERE xmax <> 0)";
+    allocate(&fleet, 0..20).await;
+    let after: (i64, i64) = sqlx::query_as(locked).fetch_one(&mut raw).await.unwrap();
+    assert_eq!(after, (0, 0));
+    sqlx::raw_sql("SELECT FROM caches FOR KEY SHARE").execute(&mut raw).await.unwrap();
+    let after: (i64, i64) = sqlx::query_as(locked).fetch_one(&mut raw).await.unwrap();
+    assert_eq!(after, (0, 20), "it would be seen");
+}
+
 /// What is updated in every turn becomes slow while a long snapshot keeps its old versions.
 #[tokio::test]
 async fn allocations_on_postgres_update_no_row() {

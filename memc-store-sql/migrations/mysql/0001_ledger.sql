@@ -154,15 +154,17 @@ CREATE TABLE IF NOT EXISTS requests (
     PRIMARY KEY (principal, id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- A port has one owner: an instance, or the memory of its last one.
-CREATE TRIGGER IF NOT EXISTS instance_on_retired_port BEFORE INSERT ON instances FOR EACH ROW
+-- A port has one owner: an instance, or the memory of its last one. CREATE TRIGGER IF NOT EXISTS would need MySQL 8.0.29.
+DROP TRIGGER IF EXISTS instance_on_retired_port;
+CREATE TRIGGER instance_on_retired_port BEFORE INSERT ON instances FOR EACH ROW
 BEGIN
     IF EXISTS (SELECT 1 FROM retired_ports WHERE host = NEW.host AND port = NEW.port) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the port is retired';
     END IF;
 END;
 
-CREATE TRIGGER IF NOT EXISTS retired_port_of_instance BEFORE INSERT ON retired_ports FOR EACH ROW
+DROP TRIGGER IF EXISTS retired_port_of_instance;
+CREATE TRIGGER retired_port_of_instance BEFORE INSERT ON retired_ports FOR EACH ROW
 BEGIN
     IF EXISTS (SELECT 1 FROM instances WHERE host = NEW.host AND port = NEW.port) THEN
         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the port belongs to an instance';

@@ -37,6 +37,9 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 /// The two numbers of the advisory lock: "memc", and the table of the ledger, since others may be in other schemas.
 const LOCK: &str = "1835363683, 'ledger'::regclass::oid::integer";
 
+/// The name of [`Statements::head`] in sessions that take turns.
+const PREPARED_HEAD: &str = "memc_head";
+
 /// Who has that lock, as far as this user may know.
 const HOLDER: &str = "SELECT concat_ws(' ', 'server process', pid, '(' || application_name || ')', 'from ' || host(client_addr), \
      'which is ' || state) \
@@ -93,12 +96,15 @@ impl Server for Postgres {
 
     async fn set_up_for_turns(connection: &mut PgConnection, options: &Options) -> Result<(), sqlx::Error> {
         let (wait, patience) = (options.lock_wait.as_millis(), options.patience.as_millis());
+        // What every turn begins with is planned once, also in one message with other statements.
         let set = format!(
-            "SET synchronous_commit = on; \
+            "PREPARE {PREPARED_HEAD} AS {}; \
+             SET synchronous_commit = on; \
              SET lock_timeout = {wait}; \
              SET statement_timeout = {}; \
              SET idle_in_transaction_session_timeout = {patience}; \
              SET tcp_user_timeout = {patience}",
+            STATEMENTS.head,
             wait + patience
         );
         raw_sql(AssertSqlSafe(set)).execute(connection).await.map(|_| ())
@@ -121,8 +127,9 @@ impl Server for Postgres {
 
     async fn begin(connection: &mut PgConnection, _: &Options) -> Result<Began, sqlx::Error> {
         // Statements of one message see each what was committed before it: the last what was before the lock was let go.
-        let begin =
-            format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; {}", STATEMENTS.head);
+        let begin = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; EXECUTE {PREPARED_HEAD}"
+        );
         match raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await {
             // After that of the lock.
             Ok(rows) => Ok(Began::Alone(read_end(rows.get(1)))),

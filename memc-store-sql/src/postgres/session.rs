@@ -79,18 +79,19 @@ fn statement(steps: &[Step]) -> String {
     format!("WITH {} SELECT {}", parts.join(", "), answers.join(", "))
 }
 
-/// Rows from one array for each column.
+/// Rows from one array for each column. In this form the server takes them from the arrays one by one, while a function
+/// after FROM would be run to its end first, each into a table of its own.
 fn rows(columns: Columns, parameter: &mut usize) -> String {
     let arrays = columns.iter().map(|(_, kind)| {
         *parameter += 1;
         match kind {
-            Type::Integer => format!("${parameter}::bigint[]"),
-            Type::Text => format!("${parameter}::text[]"),
-            Type::Json => format!("${parameter}::text[]::json[]"),
-            Type::Bytes => format!("${parameter}::bytea[]"),
+            Type::Integer => format!("unnest(${parameter}::bigint[])"),
+            Type::Text => format!("unnest(${parameter}::text[])"),
+            Type::Json => format!("unnest(${parameter}::text[])::json"),
+            Type::Bytes => format!("unnest(${parameter}::bytea[])"),
         }
     });
-    format!("SELECT * FROM unnest({})", arrays.collect::<Vec<_>>().join(", "))
+    format!("SELECT {}", arrays.collect::<Vec<_>>().join(", "))
 }
 
 fn bind(query: PgQuery, step: &Step) -> PgQuery {

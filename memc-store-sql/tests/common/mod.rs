@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test uses some of it
 
+pub(crate) mod fleet;
+
 use std::time::{Duration, Instant};
 
 use memc_core::ledger::{Action, Change, Commit, Head};
