@@ -66,11 +66,12 @@ impl Value {
     }
 }
 
-/// A row as a driver has it, so that reading it makes no copies on the way into a record.
+/// A row as a driver has it, so that reading it copies no texts on the way into a record.
 pub(crate) trait Columns {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error>;
     fn text(&self, column: usize) -> Result<Option<&str>, sqlx::Error>;
-    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+    /// A copy: PostgreSQL's answers to a message of several statements have them as text.
+    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error>;
 }
 
 impl<R: Row> Columns for R
@@ -78,7 +79,7 @@ where
     usize: ColumnIndex<R>,
     for<'r> i64: Decode<'r, R::Database> + sqlx::Type<R::Database>,
     for<'r> &'r str: Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    for<'r> &'r [u8]: Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Vec<u8>: Decode<'r, R::Database> + sqlx::Type<R::Database>,
 {
     fn integer(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
         self.try_get(column)
@@ -88,7 +89,7 @@ where
         self.try_get(column)
     }
 
-    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+    fn bytes(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(column)
     }
 }
@@ -161,6 +162,6 @@ impl<'r> Fields<'r> {
     pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
         let bytes = self.next(|row, column| row.bytes(column))?;
         let bytes = bytes.ok_or_else(|| Unreadable("bytes are missing".into()))?;
-        bytes.try_into().map_err(|_| Unreadable(format!("{} bytes, not {N}", bytes.len())))
+        bytes.try_into().map_err(|bytes: Vec<u8>| Unreadable(format!("{} bytes, not {N}", bytes.len())))
     }
 }
