@@ -2,14 +2,25 @@
 
 #![allow(clippy::expect_used)] // tests fail by panicking
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use memc_core::Store;
-use memc_core::conformance::Fixture;
+use memc_core::conformance::{self, Fixture};
 use memc_test_servers::{MariaDb, Postgres, Server};
 use tempfile::TempDir;
+
+async fn connect(url: String) -> Arc<dyn Store> {
+    memc_store_sql::connect(&url).await.expect("connect")
+}
+
+/// Not a test: what the cases start in processes of their own.
+#[test]
+#[ignore = "started by the cases, in processes of their own"]
+fn process() {
+    conformance::process(connect);
+}
 
 /// A database file.
 struct File(TempDir);
@@ -18,17 +29,49 @@ impl File {
     fn new() -> Self {
         File(tempfile::tempdir().expect("a temporary directory"))
     }
+
+    fn database(&self) -> PathBuf {
+        self.0.path().join("memc.db")
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.database().display())
+    }
+
+    /// With the program that operators use, while handles have the database open.
+    fn sqlite3(&self, command: &str) {
+        let copy = self.0.path().join("backup.db");
+        let mut sqlite3 = Command::new("sqlite3");
+        sqlite3.args(["-bail", "-cmd", ".timeout 30000"]).arg(self.database());
+        let output = sqlite3.arg(format!("{command} '{}'", copy.display())).output().expect("sqlite3");
+        // It may tell of an error and end well.
+        let right = output.status.success() && output.stderr.is_empty();
+        assert!(right, "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
+/// Its crash is that of a process in the middle of a turn: there is no server to kill.
 #[async_trait::async_trait]
 impl Fixture for File {
     async fn open(&self) -> Arc<dyn Store> {
-        let url = format!("sqlite://{}/memc.db", self.0.path().display());
-        memc_store_sql::connect(&url).await.expect("connect")
+        connect(self.url()).await
     }
 
     fn has_constraints(&self) -> bool {
         true
+    }
+
+    fn process(&self) -> Option<Command> {
+        Some(conformance::this_program("process", &self.url()))
+    }
+
+    async fn back_up(&self) -> Result<(), &'static str> {
+        self.sqlite3(".backup");
+        Ok(())
+    }
+
+    async fn restore(&self) {
+        self.sqlite3(".restore");
     }
 }
 
@@ -58,26 +101,30 @@ fn copy(from: &Path, to: &Path) {
 #[async_trait::async_trait]
 impl Fixture for Database {
     async fn open(&self) -> Arc<dyn Store> {
-        memc_store_sql::connect(&self.url).await.expect("connect")
+        connect(self.url.clone()).await
     }
 
     fn has_constraints(&self) -> bool {
         true
     }
 
-    async fn crash(&self) -> bool {
+    fn process(&self) -> Option<Command> {
+        Some(conformance::this_program("process", &self.url))
+    }
+
+    async fn crash(&self) -> Result<(), &'static str> {
         let mut server = self.server();
         server.kill9();
         server.restart();
-        true
+        Ok(())
     }
 
-    async fn back_up(&self) -> bool {
+    async fn back_up(&self) -> Result<(), &'static str> {
         let mut server = self.server();
         server.kill9();
         copy(&server.data(), &self.backup.path().join("data"));
         server.restart();
-        true
+        Ok(())
     }
 
     async fn restore(&self) {

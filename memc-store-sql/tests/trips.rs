@@ -3,15 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests fail by panicking
 
 mod common;
-#[path = "common/fleet.rs"]
-mod fleet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common::fleet::{allocate, found};
 use common::{append_changes, load};
-use fleet::{allocate, found};
 use memc_core::Fleet;
 use memc_core::fleet::Options;
 use memc_core::ledger::{Change, Head};

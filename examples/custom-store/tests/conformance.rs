@@ -5,10 +5,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use memc_core::conformance::Fixture;
+use memc_core::conformance::{self, Fixture};
 use memc_core::fleet::{OpenError, Options};
 use memc_core::ledger::{Action, Change, Commit, FORMAT, Head};
 use memc_core::model::{CommitId, Key, Record, Revision, Team, TeamId, Timestamp};
@@ -23,6 +24,10 @@ impl Log {
         Log(tempfile::tempdir().unwrap())
     }
 
+    fn directory(&self) -> String {
+        self.0.path().to_str().unwrap().to_owned()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -32,23 +37,38 @@ impl Log {
     }
 }
 
+async fn open(directory: String) -> Arc<dyn Store> {
+    Arc::new(LogStore::open(directory).await.unwrap())
+}
+
+/// Not a test: what the cases start in processes of their own.
+#[test]
+#[ignore = "started by the cases, in processes of their own"]
+fn process() {
+    conformance::process(open);
+}
+
 #[async_trait]
 impl Fixture for Log {
     async fn open(&self) -> Arc<dyn Store> {
-        Arc::new(LogStore::open(self.0.path()).await.unwrap())
+        open(self.directory()).await
+    }
+
+    fn process(&self) -> Option<Command> {
+        Some(conformance::this_program("process", &self.directory()))
     }
 
     /// As a process leaves it that dies in the middle of a turn. What the system had not yet written when the power
     /// went cannot be taken away here.
-    async fn crash(&self) -> bool {
+    async fn crash(&self) -> Result<(), &'static str> {
         // Longer than the line that comes after it, which has to cut it off, not only to write over it.
         self.add(&br#"[{"revision":1,"id":"0000"#.repeat(1000));
-        true
+        Ok(())
     }
 
-    async fn back_up(&self) -> bool {
+    async fn back_up(&self) -> Result<(), &'static str> {
         fs::copy(self.path("log"), self.path("copy")).unwrap();
-        true
+        Ok(())
     }
 
     async fn restore(&self) {
@@ -133,7 +153,7 @@ fn what_does_not_continue_the_ledger_is_a_conflict() {
             assert!(matches!(turn, Err(TurnError::Conflict(_))), "{turn:?}");
             assert_eq!(log.open().await.head().await.unwrap(), Head::EMPTY);
         }
-        assert!(log.crash().await);
+        log.crash().await.unwrap();
         let good = Commit { changes: vec![], ..next };
         let head = store.turn(Head::EMPTY, &mut Answer(vec![first, good.clone()])).await.unwrap();
         assert_eq!(head, good.head());

@@ -1,7 +1,5 @@
 //! Servers that die, and ledgers that go back.
 
-use std::sync::Arc;
-
 use super::process::{all_commits, append, append_at_the_end, assert_sound};
 use super::{Fixture, not_tested};
 use crate::Fleet;
@@ -21,8 +19,8 @@ pub async fn acknowledged_outlasts_a_crash(fixture: &dyn Fixture) {
         for number in 0..7 {
             head = append_at_the_end(&*store, head, &[&format!("{round}/{number}")]).await;
         }
-        if !fixture.crash().await {
-            return not_tested("a crash of the server");
+        if let Err(why) = fixture.crash().await {
+            return not_tested(&format!("a crash: {why}"));
         }
         let fresh = fixture.open().await;
         let commits = all_commits(&*fresh).await;
@@ -38,8 +36,8 @@ pub async fn acknowledged_outlasts_a_crash(fixture: &dyn Fixture) {
 pub async fn a_rewound_ledger_is_found(fixture: &dyn Fixture) {
     let store = fixture.open().await;
     let old = append(&*store, Head::EMPTY, &["a", "b"]).await.expect("append");
-    if !fixture.back_up().await {
-        return not_tested("a ledger that is set back to a backup");
+    if let Err(why) = fixture.back_up().await {
+        return not_tested(&format!("a ledger that is set back to a backup: {why}"));
     }
     let options = Options { accept_risks: true, ..Options::default() };
     let fleet = Fleet::open(fixture.open().await, options).await.expect("open");
@@ -72,5 +70,4 @@ pub async fn a_rewound_ledger_is_found(fixture: &dyn Fixture) {
     assert!(records.len() > 1 && head.revision > Revision::new(1));
     let told = fleet.status().findings.into_iter().any(|finding| finding.code == "ledger.reloaded");
     assert!(told, "a ledger that went back is a finding");
-    drop(Arc::clone(&fresh));
 }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use crate::Store;
 use crate::ledger::{Action, Change, Commit, Head, Order, Receipt, Refusal, State, decide};
@@ -246,5 +248,27 @@ impl Decide for Deciding<'_> {
             }));
         }
         self.commits.clone()
+    }
+}
+
+/// A future, dropped after so many polls.
+pub(super) struct AtMost<F> {
+    pub(super) future: F,
+    pub(super) polls: u32,
+}
+
+impl<F: Future + Unpin> Future for AtMost<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        let last = self.polls == 0;
+        match Pin::new(&mut self.future).poll(context) {
+            Poll::Pending if last => Poll::Ready(None),
+            polled => Poll::Ready(Some(ready!(polled))),
+        }
     }
 }

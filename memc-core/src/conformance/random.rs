@@ -51,7 +51,7 @@ pub async fn random_commands_match_the_reference(fixture: &dyn Fixture) {
 }
 
 /// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>. The same commands on every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -62,7 +62,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 

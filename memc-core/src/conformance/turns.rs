@@ -120,7 +120,7 @@ pub async fn handles_see_each_other(fixture: &dyn Fixture) {
     for round in 0..20 {
         let (writer, reader) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
         head = append(&**writer, head, &["x"]).await.expect("append");
-        assert_eq!(reader.head().await.expect("head"), head);
+        assert_eq!(reader.head().await.expect("head"), head, "round {round}: the other handle's head");
         let last = reader.history(None, Revision::new(u64::MAX), 1).await.expect("history");
         assert_eq!(last.first().map(|commit| commit.head()), Some(head));
     }

@@ -20,8 +20,6 @@ pub(crate) enum Fault {
     UnknownDone,
     /// Does not write, and says neither.
     UnknownNotDone,
-    /// A constraint fires if the batch has a command of an actor called `user:poison`.
-    ConflictOnPoison,
 }
 
 #[derive(Debug)]
@@ -29,7 +27,6 @@ pub(crate) struct Flaky {
     pub(crate) inner: Mutex<MemoryStore>,
     pub(crate) away: AtomicBool,
     pub(crate) faults: Mutex<VecDeque<Fault>>,
-    pub(crate) always: Mutex<Option<Fault>>,
     pub(crate) heads: AtomicUsize,
     pub(crate) turns: AtomicUsize,
     /// One permit for each call that may go through.
@@ -42,7 +39,6 @@ impl Flaky {
             inner: Mutex::default(),
             away: AtomicBool::new(false),
             faults: Mutex::default(),
-            always: Mutex::default(),
             heads: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
@@ -63,19 +59,13 @@ impl Flaky {
 
 struct Spoiled<'a> {
     by: &'a mut dyn Decide,
-    poisoned: bool,
     fault: Fault,
 }
 
 impl Decide for Spoiled<'_> {
     fn decide(&mut self, missed: Vec<Commit>, now: memc_core::model::Timestamp) -> Vec<Commit> {
         let commits = self.by.decide(missed, now);
-        self.poisoned = commits.iter().any(|commit| commit.actor.as_str() == "user:poison");
-        match self.fault {
-            Fault::ConflictOnPoison if self.poisoned => Vec::new(),
-            Fault::UnknownNotDone => Vec::new(),
-            _ => commits,
-        }
+        if self.fault == Fault::UnknownNotDone { Vec::new() } else { commits }
     }
 }
 
@@ -109,20 +99,15 @@ impl Store for Flaky {
         self.gate.acquire().await.unwrap().forget();
         let inner = self.inner()?;
         let next = self.faults.lock().unwrap().pop_front();
-        let Some(fault) = next.or(*self.always.lock().unwrap()) else {
+        let Some(fault) = next else {
             return inner.turn(at, by).await;
         };
         let lost = || StoreError::unavailable("turn", "told to break");
         if fault == Fault::Unavailable {
             return Err(TurnError::Store(lost()));
         }
-        let mut spoiled = Spoiled { by, poisoned: false, fault };
-        let head = inner.turn(at, &mut spoiled).await?;
-        match fault {
-            Fault::ConflictOnPoison if spoiled.poisoned => Err(TurnError::Conflict(lost())),
-            Fault::ConflictOnPoison => Ok(head),
-            _ => Err(TurnError::Unknown(lost())),
-        }
+        inner.turn(at, &mut Spoiled { by, fault }).await?;
+        Err(TurnError::Unknown(lost()))
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

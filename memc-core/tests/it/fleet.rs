@@ -177,35 +177,6 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
 }
 
 #[tokio::test]
-async fn a_poisoned_command_takes_no_other_down() {
-    let store = Flaky::new();
-    let fleet = open(&store).await;
-    furnish(&fleet, 4, 4096, 10_000).await;
-    *store.always.lock().unwrap() = Some(Fault::ConflictOnPoison);
-    let permits = store.gate.forget_permits(usize::MAX);
-    let tasks: Vec<_> = (0..8)
-        .map(|number| {
-            let actor = name(if number == 3 { "user:poison" } else { "user:ann" });
-            let order = Order { actor, ..order(allocate(&format!("c{number}"), 8, 1)) };
-            let fleet = fleet.clone();
-            tokio::spawn(async move { fleet.submit(order).await })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    store.gate.add_permits(permits);
-    for (number, task) in tasks.into_iter().enumerate() {
-        let result = task.await.unwrap();
-        if number == 3 {
-            assert!(matches!(result, Err(SubmitError::Internal)), "{result:?}");
-        } else {
-            result.unwrap();
-        }
-    }
-    assert_eq!(caches(&fleet).len(), 7);
-    assert!(fleet.status().findings.iter().any(|finding| finding.code == "ledger.conflict"));
-}
-
-#[tokio::test]
 async fn while_the_store_is_away_reads_go_on_and_say_so() {
     let store = Flaky::new();
     let fleet = open(&store).await;

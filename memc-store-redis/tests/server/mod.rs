@@ -220,6 +220,17 @@ impl Cluster {
         }
     }
 
+    /// `kill -9` of all nodes.
+    pub(crate) fn kill(&mut self) {
+        self.nodes.iter_mut().for_each(Server::kill);
+    }
+
+    /// Start them all again on the same ports and directories.
+    pub(crate) fn start_again(&mut self) {
+        self.nodes.iter_mut().for_each(Server::start_again);
+        self.wait_until_whole();
+    }
+
     /// One more node, which follows one of the masters and has what it has.
     pub(crate) fn replica_of(&self, master: usize) -> Server {
         let (replica, master) = (Self::node(&[]), &self.nodes[master]);
