@@ -46,14 +46,11 @@
 //!     Arc::new(MyStore::open(place).await)
 //! }
 //!
-//! # mod tests { use super::*;
-//! /// Not a test: what the cases start in processes of their own, which are this program again.
-//! #[test]
-//! #[ignore = "started by the cases, in processes of their own"]
+//! // To be marked `#[test]` and `#[ignore]`, though it is no test: the cases start this program again for it, in
+//! // processes of their own.
 //! fn process() {
 //!     conformance::process(open);
 //! }
-//! # }
 //!
 //! #[async_trait::async_trait]
 //! impl Fixture for Place {

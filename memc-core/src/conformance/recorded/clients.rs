@@ -120,7 +120,7 @@ impl Client {
         let (process, actor) = (self.process, self.actor.clone());
         self.journal.write(&Line::Reads { process, actor: actor.clone() });
         let fresh = fresh && self.fleet.refresh().await.is_ok();
-        let seen = self.fleet.read(|state| Seen::of(state));
+        let seen = self.fleet.read(Seen::of);
         self.journal.write(&Line::Read { process, actor, fresh, seen });
     }
 }
