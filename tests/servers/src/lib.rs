@@ -217,6 +217,8 @@ impl Server {
                 let mut command = Command::new(program("mariadbd"));
                 command.arg("--no-defaults").arg(argument("--datadir", &data)).args(template::as_this_user());
                 command.arg(argument("--socket", &self.directory.path().join("socket")));
+                // Each has its own: one that starts deletes what it takes for left over from another run.
+                command.arg(argument("--tmpdir", self.directory.path()));
                 command.arg(argument("--pid-file", &self.directory.path().join("pid")));
                 command.arg(argument("--init-file", &template::mariadb_init_file(self.directory.path())));
                 command.args(["--bind-address=127.0.0.1", &format!("--port={port}")]);

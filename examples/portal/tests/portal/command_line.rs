@@ -131,7 +131,7 @@ async fn the_doctor_looks_at_everything() {
         "memc-portal 0.",
         "sqlite    3.",
         "journal_mode wal",
-        "schema    version 4",
+        "schema    version 5",
         "1 teams",
         "compared  2 records with the 2 commits that made them",
         "1 users",

@@ -44,9 +44,9 @@ impl State {
         assemble(policy, self.hosts_of(cluster).filter_map(|view| self.inventory(view, now)))
     }
 
-    /// A host for a layout; `None` for one that is lost. O(its ports).
+    /// A host for a layout; `None` for one that is lost or only remembered. O(its ports).
     pub(in crate::ledger) fn inventory(&self, view: &HostView, now: Timestamp) -> Option<Inventory> {
-        if view.host.status == HostStatus::Lost {
+        if matches!(view.host.status, HostStatus::Lost | HostStatus::Removed) {
             return None;
         }
         let host = LayoutHost {
