@@ -364,3 +364,52 @@ fn assert_same(of_each: &[Vec<Record>]) {
     assert_eq!(fleet.last_id, u64::from(LAST_ID));
     assert!(of_each.iter().all(|others| others == there));
 }
+
+/// The way back from an upgrade, as docs/data.md has it: the tables of the dump go and come, what the later schema added
+/// besides stays, and is in nobody's way when the upgrade is made again.
+#[tokio::test]
+async fn a_dump_of_an_earlier_schema_is_put_back_over_a_newer_one() {
+    let server = Postgres::start(&[]);
+    let mut raw = Raw::of(&server).await;
+    raw.migrate(3).await;
+    for row in rows(&raw, 3) {
+        raw.allowed(&row).await;
+    }
+    let file = server.data().with_file_name("dump");
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let done = command.args(arguments).arg(&file).args(["--dbname", &server.url()]).status().unwrap();
+        assert!(done.success(), "{program}");
+    };
+    run("pg_dump", &["--format=custom", "--file"]);
+    let upgraded = load(&*connect(&server.url()).await.expect("connect")).await;
+    run("pg_restore", &["--clean", "--if-exists", "--single-transaction"]);
+    let store = connect(&server.url()).await.expect("connect");
+    assert_eq!(load(&*store).await, upgraded);
+    second_line(&mut raw).await;
+    second_line_of_postgres(&mut raw).await;
+}
+
+/// A limit for statements, as an administrator sets one for a database, is for those that are not meant to be long.
+#[tokio::test]
+async fn a_load_may_take_longer_than_a_statement() {
+    let server = Postgres::start(&[]);
+    let mut raw = Raw::of(&server).await;
+    raw.migrate(4).await;
+    raw.allowed("ALTER DATABASE memc SET statement_timeout = '400ms'").await;
+    let teams =
+        "INSERT INTO teams SELECT id, rpad('t' || id, 40, 'x'), 1 FROM generate_series(1, 100000) AS id";
+    raw.allowed(teams).await;
+    struct Slow(usize);
+    impl memc_core::store::Load for Slow {
+        fn take(&mut self, records: Vec<Record>) -> Result<(), String> {
+            // Longer than the limit in all, and the server has to wait for it.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            self.0 += records.len();
+            Ok(())
+        }
+    }
+    let mut slow = Slow(0);
+    connect(&server.url()).await.expect("connect").load(&mut slow).await.expect("load");
+    assert!(slow.0 >= 100_000);
+}

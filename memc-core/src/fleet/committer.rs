@@ -101,6 +101,10 @@ async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<V
             }
             Err(TurnError::Unknown(error)) => {
                 tracing::warn!(%error, "the outcome of a turn is unknown");
+                if commits.is_empty() {
+                    // Nothing was to be appended, and what refusals rest on was not confirmed to be the ledger's end.
+                    return all(SubmitError::Unavailable(error.to_string()));
+                }
                 return Ok(look_up(shared, &commits, verdicts).await);
             }
             Err(error @ (TurnError::Format(_) | TurnError::Store(_))) => {

@@ -17,10 +17,13 @@ DROP TRIGGER instance_on_retired_port ON instances;
 DROP TRIGGER retired_port_of_instance ON retired_ports;
 DROP FUNCTION port_has_one_owner;
 
+-- Made anew where they are there: when a dump of the schema before is restored over this one, they stay. Each looks in the
+-- schema that these tables are in, whatever the session's path is.
+--
 -- Sessions keep the plans of these queries while tables grow from nothing to millions of rows. Each look is a query in
 -- brackets, which is made for one row at a time, along an index: as a join it could be planned, once and for long, as
 -- reading a table whole that was small then.
-CREATE FUNCTION refers() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION refers() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF TG_TABLE_NAME = 'caches' THEN
         IF EXISTS (
@@ -60,7 +63,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION is_referred_to() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION is_referred_to() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     refused boolean;
 BEGIN
@@ -96,7 +99,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION number_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION number_stays() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     RAISE 'numbers in table % stay as they are: others refer to them', TG_TABLE_NAME
     USING ERRCODE = 'foreign_key_violation';

@@ -165,7 +165,11 @@ impl Server for MySql {
     }
 
     async fn begin_reading(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+        // A table is one statement, which takes as long as it is long: each page of it has to come in time. The limit has a
+        // name of its own on either server, which the other takes for a comment.
+        let begin = "SET SESSION net_write_timeout = 3600 /*M!100100 , max_statement_time = 0 */ \
+                     /*!50708 , max_execution_time = 0 */; \
+                     SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         raw_sql(begin).execute(connection).await.map(|_| ())
     }

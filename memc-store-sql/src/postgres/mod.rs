@@ -152,7 +152,9 @@ impl Server for Postgres {
     }
 
     async fn begin_reading(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(connection).await.map(|_| ())
+        // A table is one statement, which takes as long as it is long: each page of it has to come in time.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
+        raw_sql(begin).execute(connection).await.map(|_| ())
     }
 
     async fn findings(connection: &mut PgConnection) -> Result<Vec<Finding>, sqlx::Error> {

@@ -138,13 +138,14 @@ fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((who, host)) => {
+    // Whatever characters are in it: Redis takes a '/' in a password, and a wrong URL is shown as well.
+    let (before, parameters) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    match before.rsplit_once('@') {
+        Some((who, host)) if scheme != "sqlite" => {
             let user = who.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}{path}")
+            format!("{scheme}://{user}@{host}{parameters}")
         }
-        None => url.to_owned(),
+        _ => url.to_owned(),
     }
 }
 
@@ -166,6 +167,7 @@ mod tests {
             ("postgres://memc:s3cret@db:5432/memc", "postgres://memc@db:5432/memc"),
             ("redis://:s3cret@db/0", "redis://@db/0"),
             ("redis://u:p@ss@db", "redis://u@db"),
+            ("rediss://u:sec/ret@db:1/0?prefix=a@b", "rediss://u@db:1/0?prefix=a@b"),
             ("sqlite:///a/memc@2.db", "sqlite:///a/memc@2.db"),
             ("sqlite:fleet", "sqlite:fleet"),
         ] {
