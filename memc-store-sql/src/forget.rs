@@ -3,6 +3,9 @@
 use memc_core::model::Timestamp;
 
 use crate::ConnectError;
+use crate::migrate::Schema;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::server::ServerStore;
 use crate::session::{Failure, Session, rows};
 use crate::statement::Statements;
 use crate::url::Scheme;
@@ -22,19 +25,25 @@ pub(crate) const STEP: usize = 1_000;
 /// and begun again. A process that was away for longer than what is kept loads anew. The database reuses the space.
 ///
 /// # Errors
-/// As [`connect`](crate::connect), which it begins with.
+/// As [`connect_existing`](crate::connect_existing), which it begins with.
 pub async fn forget_history(url: &str, before: Timestamp) -> Result<u64, ConnectError> {
     let options = crate::Options::default();
     match Scheme::of(url)? {
         #[cfg(feature = "sqlite")]
         Scheme::Sqlite => {
-            let store = crate::SqliteStore::open(crate::url::sqlite_path(url)?, options).await?;
-            Ok(store.forget(before).await?)
+            let path = crate::url::sqlite_path(url)?;
+            Ok(crate::SqliteStore::open_as(&path, options, Schema::AsItIs).await?.forget(before).await?)
         }
         #[cfg(feature = "postgres")]
-        Scheme::Postgres => Ok(crate::postgres::store(url, options).await?.forget(before).await?),
+        Scheme::Postgres => {
+            let server = crate::postgres::server(url)?;
+            Ok(ServerStore::open(server, options, Schema::AsItIs).await?.forget(before).await?)
+        }
         #[cfg(feature = "mysql")]
-        Scheme::MySql => Ok(crate::mysql::store(url, options).await?.forget(before).await?),
+        Scheme::MySql => {
+            let server = crate::mysql::server(url)?;
+            Ok(ServerStore::open(server, options, Schema::AsItIs).await?.forget(before).await?)
+        }
         #[allow(unreachable_patterns)] // with all features on
         _ => crate::not_built_in(),
     }

@@ -2,6 +2,7 @@
 
 mod error;
 mod forget;
+mod inspect;
 mod ledger;
 mod load;
 mod migrate;
@@ -27,6 +28,10 @@ use memc_core::Store;
 
 pub use error::ConnectError;
 pub use forget::forget_history;
+pub use inspect::{Inspection, inspect};
+use migrate::Schema;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use server::ServerStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 use url::Scheme;
@@ -72,13 +77,25 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
 /// # Errors
 /// As [`connect`].
 pub async fn connect_with(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+    open(url, options, Schema::Migrate).await
+}
+
+/// Open the store that a URL names if it is there and up to date: nothing is created, and no schema is changed.
+///
+/// # Errors
+/// [`ConnectError::NoLedger`] and [`ConnectError::OlderSchema`], and as [`connect`].
+pub async fn connect_existing(url: &str, options: Options) -> Result<Arc<dyn Store>, ConnectError> {
+    open(url, options, Schema::AsItIs).await
+}
+
+async fn open(url: &str, options: Options, schema: Schema) -> Result<Arc<dyn Store>, ConnectError> {
     match Scheme::of(url)? {
         #[cfg(feature = "sqlite")]
-        Scheme::Sqlite => Ok(Arc::new(SqliteStore::open(crate::url::sqlite_path(url)?, options).await?)),
+        Scheme::Sqlite => Ok(Arc::new(SqliteStore::open_as(&url::sqlite_path(url)?, options, schema).await?)),
         #[cfg(feature = "postgres")]
-        Scheme::Postgres => Ok(Arc::new(postgres::store(url, options).await?)),
+        Scheme::Postgres => Ok(Arc::new(ServerStore::open(postgres::server(url)?, options, schema).await?)),
         #[cfg(feature = "mysql")]
-        Scheme::MySql => Ok(Arc::new(mysql::store(url, options).await?)),
+        Scheme::MySql => Ok(Arc::new(ServerStore::open(mysql::server(url)?, options, schema).await?)),
         #[allow(unreachable_patterns)] // with all features on
         _ => not_built_in(),
     }

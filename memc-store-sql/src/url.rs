@@ -19,11 +19,25 @@ impl Scheme {
             Some("sqlite") => Ok(Scheme::Sqlite),
             Some("postgres" | "postgresql") => Ok(Scheme::Postgres),
             Some("mysql" | "mariadb") => Ok(Scheme::MySql),
-            _ => Err(ConnectError::Url(
-                "it begins with none of sqlite:, postgres:, mysql: and mariadb:. Write \
-                 sqlite:///path/to/memc.db, or postgres://user:password@host/database",
-            )),
+            _ => Err(ConnectError::Scheme),
         }
+    }
+}
+
+/// Refuse parameters other than these: the drivers pass over what they do not know, and with a misspelt `sslmode` nothing
+/// would be checked.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn parameters(url: &str, known: &[&str], told: &'static str) -> Result<(), ConnectError> {
+    let url = url.split('#').next().unwrap_or_default();
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let mut names =
+        parameters.split('&').filter(|it| !it.is_empty()).map(|it| it.split('=').next().unwrap_or(it));
+    // `options[search_path]=…`
+    let of_session = |name: &str| name.starts_with("options[") || name.starts_with("options%5B");
+    let is_known = |name| known.contains(&if of_session(name) { "options" } else { name });
+    match names.all(is_known) {
+        true => Ok(()),
+        false => Err(ConnectError::Url(told)),
     }
 }
 
@@ -86,6 +100,23 @@ mod tests {
         assert_eq!(scheme("mariadb://db/memc"), Some(Scheme::MySql));
         for url in ["", "memc.db", "/a/memc.db", "redis://db", "Postgres"] {
             assert_eq!(scheme(url), None, "{url}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn misspelt_parameters_are_refused() {
+        let known = |url: &str| parameters(url, &["sslmode", "options"], "").is_ok();
+        for url in
+            ["postgres://h/d", "postgres://h/d?", "postgres://h/d?sslmode=require&", "x://h/d?sslmode=a#?b=c"]
+        {
+            assert!(known(url), "{url}");
+        }
+        assert!(known("x://h/d?options[search_path]=a") && known("x://h/d?options%5Bsearch_path%5D=a"));
+        for url in
+            ["postgres://h/d?sslmod=verify-full", "x://h/d?sslmode=a&foo=1", "x://h/d?SSLMODE=a", "x://h/d?a"]
+        {
+            assert!(!known(url), "{url}");
         }
     }
 

@@ -14,9 +14,10 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
 use crate::ledger::read_end;
-use crate::migrate::{TABLE, refused, up_to_date};
-use crate::server::{Began, Server, ServerStore};
+use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
+use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
+use crate::url::parameters;
 use crate::{ConnectError, Options};
 use session::{failure, number};
 
@@ -42,7 +43,27 @@ const LOCK: &str = "concat('memc.', md5(database()))";
 /// How long a process waits for others that bring the schema up to date.
 const MIGRATION: u32 = 120;
 
-pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<MySql>, ConnectError> {
+/// Those that sqlx reads, under its names.
+const PARAMETERS: [&str; 14] = [
+    "sslmode",
+    "ssl-mode",
+    "sslca",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "charset",
+    "collation",
+    "statement-cache-capacity",
+    "socket",
+    "timezone",
+    "time-zone",
+];
+
+pub(crate) fn server(url: &str) -> Result<MySql, ConnectError> {
+    let told = "it has a parameter that is not known. Those that are: ssl-mode=, ssl-ca=, ssl-cert=, ssl-key=, socket=";
+    parameters(url, &PARAMETERS, told)?;
     let unusable = |why| ConnectError::Url(why);
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
     let address = MySqlConnectOptions::from_str(&format!("mysql:{rest}"))
@@ -52,7 +73,7 @@ pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<MyS
     }
     // What names compare by, also where they come from parameters.
     let address = address.charset("utf8mb4").collation("utf8mb4_bin").disable_statement_logging();
-    ServerStore::open(MySql { address }, options).await
+    Ok(MySql { address })
 }
 
 pub(crate) struct MySql {
@@ -108,9 +129,20 @@ impl Server for MySql {
         raw_sql(AssertSqlSafe(set)).execute(connection).await.map(|_| ())
     }
 
+    fn migrations() -> &'static Migrator {
+        &MIGRATIONS
+    }
+
+    async fn applied(connection: &mut MySqlConnection) -> Result<Vec<Applied>, sqlx::Error> {
+        match sqlx::query_as(AssertSqlSafe(applied())).fetch_all(connection).await {
+            Err(error) if number(&error) == Some(session::NO_SUCH_TABLE) => Ok(Vec::new()),
+            applied => applied,
+        }
+    }
+
     async fn migrate(connection: &mut MySqlConnection) -> Result<(), ConnectError> {
         let failed = |error| ConnectError::Store(failure(error).reading("migrate"));
-        if is_up_to_date(connection).await? {
+        if up_to_date(&Self::applied(connection).await.map_err(failed)?, &MIGRATIONS)? {
             return Ok(());
         }
         let lock = format!("SELECT get_lock(concat('migrate.', {LOCK}), {MIGRATION})");
@@ -177,14 +209,8 @@ impl Server for MySql {
     async fn findings(connection: &mut MySqlConnection) -> Result<Vec<Finding>, sqlx::Error> {
         settings::findings(connection).await
     }
-}
 
-/// Whether every migration was made, and no other.
-async fn is_up_to_date(connection: &mut MySqlConnection) -> Result<bool, ConnectError> {
-    let applied = format!("SELECT version, checksum, success FROM {TABLE}");
-    match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(&mut *connection).await {
-        Ok(applied) => up_to_date(&applied, &MIGRATIONS),
-        Err(error) if number(&error) == Some(session::NO_SUCH_TABLE) => Ok(false),
-        Err(error) => Err(ConnectError::Store(failure(error).reading("migrate"))),
+    async fn settings(connection: &mut MySqlConnection) -> Result<String, sqlx::Error> {
+        settings::shown(connection).await
     }
 }

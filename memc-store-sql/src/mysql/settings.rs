@@ -38,6 +38,14 @@ pub(super) async fn findings(connection: &mut MySqlConnection) -> Result<Vec<Fin
     }))
 }
 
+pub(super) async fn shown(connection: &mut MySqlConnection) -> Result<String, sqlx::Error> {
+    let shown = "SELECT CAST(concat(version(), \
+         ', innodb_flush_log_at_trx_commit ', @@global.innodb_flush_log_at_trx_commit, \
+         ', innodb_doublewrite ', @@global.innodb_doublewrite, ', log_bin ', @@global.log_bin, \
+         ', sync_binlog ', @@global.sync_binlog) AS CHAR)";
+    sqlx::query_scalar(shown).fetch_one(connection).await
+}
+
 fn judge(settings: &Settings) -> Vec<Finding> {
     let variable = |name: &str| settings.variables.get(name).map(String::as_str);
     let mut findings = Vec::new();

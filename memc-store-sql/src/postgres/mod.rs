@@ -13,9 +13,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
 use crate::ledger::read_end;
-use crate::migrate::{TABLE, refused, up_to_date};
-use crate::server::{Began, Server, ServerStore};
+use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
+use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
+use crate::url::parameters;
 use crate::value::Type;
 use crate::{ConnectError, Options};
 use session::{code, failure};
@@ -46,7 +47,32 @@ const HOLDER: &str = "SELECT concat_ws(' ', 'server process', pid, '(' || applic
      FROM pg_locks JOIN pg_stat_activity USING (pid) \
      WHERE locktype = 'advisory' AND granted AND classid = 1835363683 AND objid = 'ledger'::regclass";
 
-pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<Postgres>, ConnectError> {
+/// Those that sqlx reads, under its names.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+pub(crate) fn server(url: &str) -> Result<Postgres, ConnectError> {
+    let told = "it has a parameter that is not known. Those that are: sslmode=, sslrootcert=, sslcert=, sslkey=, \
+                application_name=, options=, host=, hostaddr=, port=, dbname=, user=, password=";
+    parameters(url, &PARAMETERS, told)?;
     let address = PgConnectOptions::from_str(url).map_err(|_| {
         ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database")
     })?;
@@ -54,7 +80,7 @@ pub(crate) async fn store(url: &str, options: Options) -> Result<ServerStore<Pos
         None => address.application_name("memc"),
         Some(_) => address,
     };
-    ServerStore::open(Postgres { address: address.disable_statement_logging() }, options).await
+    Ok(Postgres { address: address.disable_statement_logging() })
 }
 
 pub(crate) struct Postgres {
@@ -90,7 +116,7 @@ impl Server for Postgres {
         // will do for any number of rows. Nothing here is worth compiling.
         let set = "SET enable_sort = off; SET enable_bitmapscan = off; SET enable_seqscan = off; \
                    SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; \
-                   SET jit = off";
+                   SET jit = off; SET synchronous_commit = on";
         raw_sql(set).execute(connection).await.map(|_| ())
     }
 
@@ -99,7 +125,6 @@ impl Server for Postgres {
         // What every turn begins with is planned once, also in one message with other statements.
         let set = format!(
             "PREPARE {PREPARED_HEAD} AS {}; \
-             SET synchronous_commit = on; \
              SET lock_timeout = {wait}; \
              SET statement_timeout = {}; \
              SET idle_in_transaction_session_timeout = {patience}; \
@@ -110,15 +135,22 @@ impl Server for Postgres {
         raw_sql(AssertSqlSafe(set)).execute(connection).await.map(|_| ())
     }
 
+    fn migrations() -> &'static Migrator {
+        &MIGRATIONS
+    }
+
+    async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+        match sqlx::query_as(AssertSqlSafe(applied())).fetch_all(connection).await {
+            Err(error) if code(&error).as_deref() == Some(session::UNDEFINED_TABLE) => Ok(Vec::new()),
+            applied => applied,
+        }
+    }
+
     async fn migrate(connection: &mut PgConnection) -> Result<(), ConnectError> {
         let failed = |error| ConnectError::Store(failure(error).reading("migrate"));
         // Without the lock, and without a write, where there is nothing to do: the server may be read-only.
-        let applied = format!("SELECT version, checksum, success FROM {TABLE}");
-        match sqlx::query_as(AssertSqlSafe(applied)).fetch_all(&mut *connection).await {
-            Ok(applied) if up_to_date(&applied, &MIGRATIONS)? => return Ok(()),
-            Ok(_) => {}
-            Err(error) if code(&error).as_deref() == Some(session::UNDEFINED_TABLE) => {}
-            Err(error) => return Err(failed(error)),
+        if up_to_date(&Self::applied(connection).await.map_err(failed)?, &MIGRATIONS)? {
+            return Ok(());
         }
         // Under an advisory lock of sqlx's; each migration is a transaction.
         let migrated = MIGRATIONS.run_direct(None, connection, false).await;
@@ -159,5 +191,9 @@ impl Server for Postgres {
 
     async fn findings(connection: &mut PgConnection) -> Result<Vec<Finding>, sqlx::Error> {
         settings::findings(connection).await
+    }
+
+    async fn settings(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+        settings::shown(connection).await
     }
 }

@@ -26,6 +26,13 @@ pub(super) async fn findings(connection: &mut PgConnection) -> Result<Vec<Findin
     Ok(judge(&sqlx::query_as(settings).fetch_one(connection).await?))
 }
 
+pub(super) async fn shown(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let shown = "SELECT concat(current_setting('server_version'), ', fsync ', current_setting('fsync'), \
+         ', full_page_writes ', current_setting('full_page_writes'), \
+         ', synchronous_commit ', current_setting('synchronous_commit'))";
+    sqlx::query_scalar(shown).fetch_one(connection).await
+}
+
 fn judge(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut refuse = |setting: &str, is: &str, needed: &str, how: &str| {

@@ -14,16 +14,18 @@ use memc_core::ledger::{Commit, Head};
 use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Decide, Finding, Load, Severity, Store, StoreError, TurnError};
 use sqlx::Connection;
+use sqlx::migrate::Migrator;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::ledger::End;
 use crate::load::load;
+use crate::migrate::{Applied, Schema, as_it_is, version};
 use crate::session::{Failure, Session};
 use crate::statement::Statements;
 use crate::turn::in_a_task;
 use crate::value::Unreadable;
-use crate::{ConnectError, Options, forget, ledger};
+use crate::{ConnectError, Inspection, Options, forget, ledger};
 use readers::Readers;
 
 /// An answer that is being waited for.
@@ -50,6 +52,14 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
         options: &Options,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// What the schema is made by.
+    fn migrations() -> &'static Migrator;
+
+    /// The migrations that were made; none where their table is not there.
+    fn applied(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<Applied>, sqlx::Error>> + Send;
+
     /// Bring the schema up to date, alone.
     fn migrate(connection: &mut Self::Connection) -> impl Future<Output = Result<(), ConnectError>> + Send;
 
@@ -75,6 +85,11 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
     fn findings(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<Finding>, sqlx::Error>> + Send;
+
+    /// The server's version and the most important of those settings, for people to read.
+    fn settings(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<String, sqlx::Error>> + Send;
 }
 
 /// How a turn began.
@@ -107,17 +122,35 @@ impl<S: Server> Debug for ServerStore<S> {
 }
 
 impl<S: Server> ServerStore<S> {
-    /// Connect, and bring the schema up to date.
-    pub(crate) async fn open(server: S, options: Options) -> Result<Self, ConnectError> {
-        let (readers, writer) = (Readers::default(), Mutex::new(None));
-        let mut inner = Inner { server, options, readers, accepted: Vec::new(), writer };
-        let mut connection = inner.connect().await.map_err(|failure| failure.reading("open"))?;
-        S::migrate(&mut connection).await?;
-        let findings = inner.findings(&mut connection).await.map_err(|failure| failure.reading("open"))?;
+    /// Connect, and see to the schema.
+    pub(crate) async fn open(server: S, options: Options, schema: Schema) -> Result<Self, ConnectError> {
+        let mut inner = Inner::new(server, options);
+        let reading = |failure: Failure| failure.reading("open");
+        let mut connection = inner.connect().await.map_err(reading)?;
+        match schema {
+            Schema::Migrate => S::migrate(&mut connection).await?,
+            Schema::AsItIs => {
+                let applied = inner.in_time(S::applied(&mut connection)).await.map_err(reading)?;
+                as_it_is(&applied, S::migrations())?;
+            }
+        }
+        let findings = inner.findings(&mut connection).await.map_err(reading)?;
         inner.accepted = refusing(&findings).map(|finding| finding.code.clone()).collect();
         inner.readers.keep(connection);
         Ok(ServerStore { inner: Arc::new(inner) })
     }
+}
+
+/// See [`crate::inspect`].
+pub(crate) async fn inspect<S: Server>(server: S, options: Options) -> Result<Inspection, ConnectError> {
+    let inner = Inner::new(server, options);
+    let reading = |failure: Failure| failure.reading("open");
+    let mut connection = inner.connect().await.map_err(reading)?;
+    let settings = inner.in_time(S::settings(&mut connection)).await.map_err(reading)?;
+    let applied = inner.in_time(S::applied(&mut connection)).await.map_err(reading)?;
+    let findings = inner.findings(&mut connection).await.map_err(reading)?;
+    close(connection).await;
+    Ok(Inspection { kind: S::KIND, settings, schema: version(&applied), findings })
 }
 
 impl<S: Server> ServerStore<S> {
@@ -138,6 +171,11 @@ impl<S: Server> ServerStore<S> {
 }
 
 impl<S: Server> Inner<S> {
+    fn new(server: S, options: Options) -> Self {
+        let (readers, writer) = (Readers::default(), Mutex::new(None));
+        Inner { server, options, readers, accepted: Vec::new(), writer }
+    }
+
     /// A new connection.
     async fn connect(&self) -> Result<S::Connection, Failure> {
         self.in_time(async {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use memc_core::store::{Finding, Severity, StoreError};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
 use super::lock::private;
-use super::session::failure;
+use super::session::{failure, is_cannot_open};
 use crate::ConnectError;
-use crate::migrate::{TABLE, refused};
+use crate::migrate::{self, Applied, Schema, TABLE, as_it_is, refused};
 use crate::statement::STATEMENTS_KEPT;
 
 /// How long a statement waits for another program's lock on the database, which ours never hold for long.
@@ -63,19 +63,31 @@ impl Identity {
 }
 
 impl Connections {
-    /// Open a database that is there, and bring its schema up to date. Whoever calls has the turn: SQLite lets nobody
+    /// Open a database that is there, and see to its schema. Whoever lets it be changed has the turn: SQLite lets nobody
     /// else change the schema or the journal mode meanwhile, but does not wait for it either.
-    pub(super) async fn open(path: &Path) -> Result<Self, ConnectError> {
+    pub(super) async fn open(path: &Path, schema: Schema) -> Result<Self, ConnectError> {
         let away = |error: io::Error| ConnectError::Store(StoreError::unavailable("open", error));
         let identity = Identity::of(path).map_err(away)?;
-        let mut writer =
-            writer(path).await.map_err(|error| ConnectError::Store(failure(error).reading("open")))?;
-        migrate(&mut writer).await?;
+        let unopened = |error| unopened(path, error);
+        let writer = match schema {
+            Schema::Migrate => {
+                let mut writer = writer(path).await.map_err(unopened)?;
+                migrate(&mut writer).await?;
+                Some(writer)
+            }
+            Schema::AsItIs => {
+                let mut reader = long_reader(path).await.map_err(unopened)?;
+                let applied = applied(&mut reader).await.map_err(unopened)?;
+                close(reader).await;
+                as_it_is(&applied, &MIGRATIONS)?;
+                None
+            }
+        };
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
-        Ok(Connections { identity, readers, writer: Mutex::new(Some(writer)) })
+        Ok(Connections { identity, readers, writer: Mutex::new(writer) })
     }
 
     /// Whether the path still leads to the file that these are connected to. A file that was removed or replaced
@@ -111,6 +123,32 @@ pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
     options(path).pragma("query_only", "ON").connect().await
 }
 
+/// What stands in the way of opening it. SQLite says neither of which file nor why.
+pub(super) fn unopened(path: &Path, error: sqlx::Error) -> ConnectError {
+    if is_cannot_open(&error)
+        && let Err(source) = File::open(path)
+    {
+        return ConnectError::File { path: path.to_owned(), source };
+    }
+    ConnectError::Store(failure(error).reading("open"))
+}
+
+/// The migrations that were made; none where their table is not there.
+pub(super) async fn applied(connection: &mut SqliteConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let table = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)";
+    if !sqlx::query_scalar(table).bind(TABLE).fetch_one(&mut *connection).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as(AssertSqlSafe(migrate::applied())).fetch_all(connection).await
+}
+
+/// The version of SQLite and the file's settings, for people to read.
+pub(super) async fn settings(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    let shown = "SELECT sqlite_version() || ', journal_mode ' || (SELECT journal_mode FROM pragma_journal_mode) \
+                 || ', page_size ' || (SELECT page_size FROM pragma_page_size)";
+    sqlx::query_scalar(shown).fetch_one(connection).await
+}
+
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), ConnectError> {
     // A table that others refer to can be made anew only while references are not looked at; they are afterwards.
     let failed = |error: sqlx::Error| ConnectError::Store(failure(error).reading("migrate"));
@@ -136,13 +174,31 @@ async fn schema_version(connection: &mut SqliteConnection) -> Result<i64, sqlx::
     sqlx::query_scalar("PRAGMA schema_version").fetch_one(connection).await
 }
 
+/// Where the file is for good, if there is one.
+pub(super) fn find(path: &Path) -> Result<PathBuf, ConnectError> {
+    let failed = |source: io::Error| ConnectError::File { path: path.to_owned(), source };
+    let found = std::fs::canonicalize(path).map_err(|error| match (error.kind(), directory(path)) {
+        (io::ErrorKind::NotFound, directory) if directory.is_dir() => ConnectError::NoLedger,
+        (io::ErrorKind::NotFound, directory) => ConnectError::NoDirectory(directory.to_owned()),
+        _ => failed(error),
+    })?;
+    if found.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(found)
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if directory != Path::new("") => directory,
+        _ => Path::new("."),
+    }
+}
+
 /// Create the file where there is none, readable by its owner only, and say where it is for good.
 pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
     let failed = |source: io::Error| ConnectError::File { path: path.to_owned(), source };
-    let directory = match path.parent() {
-        Some(directory) if directory != Path::new("") => directory,
-        _ => Path::new("."),
-    };
+    let directory = directory(path);
     if !directory.is_dir() {
         return Err(ConnectError::NoDirectory(directory.to_owned()));
     }
@@ -152,11 +208,7 @@ pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
-    let path = std::fs::canonicalize(path).map_err(failed)?;
-    if path.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
-    }
-    Ok(path)
+    find(path)
 }
 
 /// What the settings of a connection say about what it acknowledges.

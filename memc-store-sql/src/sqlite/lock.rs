@@ -99,7 +99,10 @@ fn write_holder(mut turn: &File) -> io::Result<()> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    private().create(true).write(true).truncate(false).open(path)
+    let opened = private().create(true).write(true).truncate(false).open(path);
+    opened.map_err(|error| {
+        io::Error::new(error.kind(), format!("{} cannot be opened: {error}", path.display()))
+    })
 }
 
 /// Options for files that hold what only their owner may read.

@@ -19,9 +19,10 @@ use sqlx::pool::PoolConnection;
 use tokio::sync::RwLock;
 
 use crate::load::load;
+use crate::migrate::{Schema, version};
 use crate::statement::{Dialect, Statements};
 use crate::turn::in_a_task;
-use crate::{ConnectError, Options, forget, ledger};
+use crate::{ConnectError, Inspection, Options, forget, ledger};
 use connection::Connections;
 use session::failure;
 
@@ -46,6 +47,8 @@ pub struct SqliteStore {
 struct Inner {
     path: PathBuf,
     options: Options,
+    /// What is done about that of a file which replaces this one.
+    schema: Schema,
     turns: lock::Turns,
     connections: RwLock<Arc<Connections>>,
     /// A commit failed in a way that a crash could turn into success: the next transaction has to write something.
@@ -59,12 +62,20 @@ impl SqliteStore {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, ConnectError> {
-        let path = connection::create(path.as_ref())?;
+        Self::open_as(path.as_ref(), options, Schema::Migrate).await
+    }
+
+    pub(crate) async fn open_as(path: &Path, options: Options, schema: Schema) -> Result<Self, ConnectError> {
+        let path = match schema {
+            Schema::Migrate => connection::create(path)?,
+            Schema::AsItIs => connection::find(path)?,
+        };
         let file = |source| ConnectError::File { path: path.clone(), source };
         let turns = lock::Turns::of(&path).map_err(file)?;
-        let connections = open(&path, &turns, &options).await?;
+        let connections = open(&path, &turns, &options, schema).await?;
         let connections = RwLock::new(Arc::new(connections));
-        let inner = Inner { path, options, turns, connections, unsettled: AtomicBool::new(false) };
+        let unsettled = AtomicBool::new(false);
+        let inner = Inner { path, options, schema, turns, connections, unsettled };
         Ok(SqliteStore { inner: Arc::new(inner) })
     }
 
@@ -94,10 +105,31 @@ impl SqliteStore {
     }
 }
 
-async fn open(path: &Path, turns: &lock::Turns, options: &Options) -> Result<Connections, ConnectError> {
+async fn open(
+    path: &Path,
+    turns: &lock::Turns,
+    options: &Options,
+    schema: Schema,
+) -> Result<Connections, ConnectError> {
     let away = |error| ConnectError::Store(StoreError::unavailable("open", error));
-    let _turn = turns.take(options.lock_wait).await.map_err(away)?;
-    Connections::open(path).await
+    // Its files are made where there are none, so that whoever only looks goes without.
+    let _turn = match schema {
+        Schema::Migrate => Some(turns.take(options.lock_wait).await.map_err(away)?),
+        Schema::AsItIs => None,
+    };
+    Connections::open(path, schema).await
+}
+
+/// See [`crate::inspect`].
+pub(crate) async fn inspect(path: &Path) -> Result<Inspection, ConnectError> {
+    let path = connection::find(path)?;
+    let unopened = |error| connection::unopened(&path, error);
+    let mut connection = connection::long_reader(&path).await.map_err(unopened)?;
+    let settings = connection::settings(&mut connection).await.map_err(unopened)?;
+    let schema = version(&connection::applied(&mut connection).await.map_err(unopened)?);
+    connection::close(connection).await;
+    let findings = file_system::finding(&path).into_iter().collect();
+    Ok(Inspection { kind: "sqlite", settings, schema, findings })
 }
 
 impl Inner {
@@ -116,7 +148,7 @@ impl Inner {
             tracing::warn!(path = %self.path.display(), "the database file was replaced: it is opened anew");
             // SQLite leaves the new file's log alone when the last connection to the old one closes.
             current.readers.close().await;
-            let opened = open(&self.path, &self.turns, &self.options).await;
+            let opened = open(&self.path, &self.turns, &self.options, self.schema).await;
             *current = Arc::new(opened.map_err(|error| match error {
                 ConnectError::Store(error) => error,
                 error => StoreError::corrupt("open", error),

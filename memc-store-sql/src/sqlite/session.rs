@@ -71,6 +71,7 @@ mod code {
     pub(super) const ERROR: i32 = 1;
     pub(super) const BUSY: i32 = 5;
     pub(super) const CORRUPT: i32 = 11;
+    pub(super) const CANTOPEN: i32 = 14;
     pub(super) const CONSTRAINT: i32 = 19;
     pub(super) const MISMATCH: i32 = 20;
     pub(super) const NOTADB: i32 = 26;
@@ -100,6 +101,11 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
         }
         _ => Failure::Unavailable(error.into()),
     }
+}
+
+/// Whether a file is in the way, or its permissions are.
+pub(super) fn is_cannot_open(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if primary_code(&**database) == Some(code::CANTOPEN))
 }
 
 /// Whether a COMMIT that failed with this has surely left nothing behind: SQLite found out before it wrote.
