@@ -45,6 +45,23 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
     Ok(Arc::new(RedisStore::open(url, RedisOptions::default()).await?))
 }
 
+/// Open the store that a URL names as it is: as [`connect`], but a ledger of an older format stays one.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect_existing(url: &str) -> Result<Arc<dyn Store>, ConnectError> {
+    Ok(Arc::new(RedisStore::new(url, RedisOptions::default())?))
+}
+
+/// The version of the server that a URL names, and the settings that promises rest on, for people to read.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn settings(url: &str) -> Result<String, ConnectError> {
+    let store = RedisStore::new(url, RedisOptions::default())?;
+    Ok(safety::settings(&store.inner.link).await.map_err(|failure| failure.reading("open"))?)
+}
+
 /// How a Redis store is run.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
@@ -94,7 +111,13 @@ impl RedisStore {
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn open(url: &str, mut options: RedisOptions) -> Result<Self, ConnectError> {
+    pub async fn open(url: &str, options: RedisOptions) -> Result<Self, ConnectError> {
+        let store = Self::new(url, options)?;
+        store.inner.migrate().await.map_err(|failure| failure.reading("open"))?;
+        Ok(store)
+    }
+
+    fn new(url: &str, mut options: RedisOptions) -> Result<Self, ConnectError> {
         let target = crate::url::read(url, &mut options)?;
         options.history = options.history.max(1000);
         let keys = Keys::new(&target.prefix);
@@ -110,7 +133,6 @@ impl RedisStore {
             tickets: AtomicU64::new(0),
             trimming: AtomicBool::new(false),
         };
-        inner.migrate().await.map_err(|failure| failure.reading("open"))?;
         Ok(RedisStore { inner: Arc::new(inner) })
     }
 }

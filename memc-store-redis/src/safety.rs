@@ -158,6 +158,23 @@ impl Setting {
     }
 }
 
+/// The version of the server that owns the ledger's keys, and its settings, for people to read.
+pub(crate) async fn settings(link: &Link) -> Result<String, Failure> {
+    let away = |error: RedisError| Failure::Away(error.into());
+    let mut connection = link.current().await?.connection;
+    let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await.map_err(away)?;
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown");
+    let mut shown = version.trim_end().to_owned();
+    for Setting { name, .. } in &SETTINGS {
+        // One that may not be read is a finding.
+        let asked: Result<Value, RedisError> =
+            redis::cmd("CONFIG").arg("GET").arg(name).query_async(&mut connection).await;
+        let value = asked.ok().and_then(value_of);
+        shown += &format!(", {name} {}", value.as_deref().unwrap_or("unknown"));
+    }
+    Ok(shown)
+}
+
 /// Look at the server that owns the ledger's keys, and at the others that could come to.
 pub(crate) async fn check(link: &Link) -> Result<Vec<Finding>, Failure> {
     let away = |error: RedisError| Failure::Away(error.into());
