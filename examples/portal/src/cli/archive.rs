@@ -56,12 +56,9 @@ impl Export {
     /// Others may go on using the store meanwhile.
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Export { since, earlier, to: Archive { file, places } } = self;
-        if !places.store_exists() {
-            return Err(format!("there is no store {}", places.shown()).into());
-        }
+        let store = places.find_fleet().await?;
         let earlier = earlier.as_deref().map(read).transpose()?;
         let mut file = Unfinished::new(&file)?;
-        let store = places.open_store().await?;
         let moved = archive::export_since(&*store, since.unwrap_or_default(), earlier, &mut file.to).await?;
         file.finish()?;
         say("written", &moved);

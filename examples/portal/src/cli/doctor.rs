@@ -9,12 +9,12 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use memc_core::ledger::{FORMAT, State};
 use memc_core::model::{Revision, Timestamp};
-use memc_core::store::{Severity, Store};
+use memc_core::store::{Finding, Severity, Store};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::inspect::Comparison;
-use super::places::Places;
+use super::places::{Inspected, Places};
 use super::{Failure, inspect};
 use crate::accounts::{Accounts, TokenKind};
 
@@ -35,6 +35,13 @@ impl Report {
         self.notes += 1;
         println!("note      {code}: {message}");
     }
+
+    fn finding(&mut self, Finding { severity, code, message }: Finding) {
+        match severity {
+            Severity::Refuse => self.wrong(&code, message),
+            Severity::Note => self.note(&code, message),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -50,57 +57,48 @@ pub(super) async fn run(Doctor { deep, places }: &Doctor) -> Result<ExitCode, Fa
     let mut report = Report::default();
     println!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
     println!("store     {}", places.shown());
-    let state = if places.store_exists() {
-        let store = places.open_store().await?;
-        if let Some(path) = places.store_file() {
-            file(&path, *deep, &mut report).await;
-        }
-        ledger(&*store, &mut report).await;
-        if *deep { fleet(&*store, &mut report).await } else { None }
-    } else {
-        report.wrong("store.missing", "there is no such file: `memc-portal serve` creates it");
-        None
-    };
-    let url = places.accounts_url()?;
-    println!("accounts  {url}");
-    match crate::accounts::file_of(&url) {
-        Some(path) if !path.exists() => {
-            report.wrong("accounts.missing", "there is no such file: `memc-portal user add` creates it");
-        }
-        path => {
-            people(&Accounts::open(&url).await?, state.as_ref(), &mut report).await?;
-            if let Some(mode) =
-                path.and_then(|path| path.metadata().ok()).map(|it| it.permissions().mode() & 0o777)
-                && mode & 0o077 != 0
-            {
-                report.note(
-                    "accounts.mode",
-                    format_args!("others may read or write the file: chmod 600 (it is {mode:o})"),
-                );
-            }
-        }
-    }
+    let state = store(*deep, places, &mut report).await;
+    accounts(places, state.as_ref(), &mut report).await;
     println!("result    {} wrong, {} notes", report.wrong, report.notes);
     Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the database says of itself.
-async fn file(path: &Path, deep: bool, report: &mut Report) {
+/// The store, and what is in it where all of it is read. Whatever is found, it is left as it is.
+async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State> {
+    let Inspected { kind, settings, schema, findings } = match places.inspect().await {
+        Ok(inspected) => inspected,
+        Err(error) => {
+            report.wrong(error.code(), error);
+            return None;
+        }
+    };
+    println!("{kind:<10}{settings}");
+    if let Some(schema) = schema {
+        println!("schema    version {schema}");
+    }
+    let store = match places.find_store().await {
+        Ok(store) => store,
+        Err(error) => {
+            report.wrong(error.code(), error);
+            // What `serve` would refuse, it refuses in any case.
+            findings.into_iter().for_each(|it| report.finding(it));
+            return None;
+        }
+    };
+    // This one reads the whole file.
+    if deep && let Some(path) = places.store_file() {
+        integrity(&path, report).await;
+    }
+    ledger(&*store, report).await;
+    if deep { fleet(&*store, report).await } else { None }
+}
+
+/// What SQLite says of the file.
+async fn integrity(path: &Path, report: &mut Report) {
     let asked = async {
         let options = SqliteConnectOptions::new().filename(path).read_only(true);
         let mut connection = SqliteConnection::connect_with(&options).await?;
-        let (version, journal, page): (String, String, i64) = sqlx::query_as(
-            "SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode), \
-             (SELECT page_size FROM pragma_page_size)",
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        println!("sqlite    {version}, journal_mode {journal}, page_size {page}");
-        let schema: i64 =
-            sqlx::query_scalar("SELECT max(version) FROM memc_migrations").fetch_one(&mut connection).await?;
-        println!("schema    version {schema}");
-        // This one reads the whole file.
-        let check = if deep { "PRAGMA integrity_check(10)" } else { "SELECT 'ok'" };
+        let check = "PRAGMA integrity_check(10)";
         let verdict: Vec<String> = sqlx::query_scalar(check).fetch_all(&mut connection).await?;
         connection.close().await?;
         Ok::<_, sqlx::Error>(verdict)
@@ -115,14 +113,7 @@ async fn file(path: &Path, deep: bool, report: &mut Report) {
 /// What the store says of itself: quick.
 async fn ledger(store: &dyn Store, report: &mut Report) {
     match store.check().await {
-        Ok(findings) => {
-            for finding in findings {
-                match finding.severity {
-                    Severity::Refuse => report.wrong(&finding.code, finding.message),
-                    Severity::Note => report.note(&finding.code, finding.message),
-                }
-            }
-        }
+        Ok(findings) => findings.into_iter().for_each(|it| report.finding(it)),
         Err(error) => report.wrong("store.check", error),
     }
     let head = match store.head().await {
@@ -211,6 +202,34 @@ fn said(compared: &Comparison, report: &mut Report) {
                 named.join(", ")
             ),
         );
+    }
+}
+
+/// Who may use the portal.
+async fn accounts(places: &Places, state: Option<&State>, report: &mut Report) {
+    let url = match places.accounts_url() {
+        Ok(url) => url,
+        Err(error) => return report.wrong("accounts.unnamed", error),
+    };
+    println!("accounts  {url}");
+    let path = crate::accounts::file_of(&url);
+    match path.as_deref().map_or(Ok(true), Path::try_exists) {
+        Ok(true) => {}
+        Ok(false) => {
+            let how = "there is no such file: `memc-portal user add` creates it";
+            return report.wrong("accounts.missing", how);
+        }
+        Err(error) => return report.wrong("accounts.unreadable", error),
+    }
+    let looked = async { people(&Accounts::open(&url).await?, state, &mut *report).await };
+    if let Err(error) = looked.await {
+        return report.wrong("accounts.unreadable", error);
+    }
+    if let Some(mode) = path.and_then(|path| path.metadata().ok()).map(|it| it.permissions().mode() & 0o777)
+        && mode & 0o077 != 0
+    {
+        let how = format_args!("others may read or write the file: chmod 600 (it is {mode:o})");
+        report.note("accounts.mode", how);
     }
 }
 

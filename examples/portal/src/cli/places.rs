@@ -8,7 +8,10 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use memc_core::Store;
 use memc_core::fleet::Options;
-use memc_core::model::Timestamp;
+use memc_core::ledger::FORMAT;
+use memc_core::model::{Revision, Timestamp};
+use memc_core::store::Finding;
+use memc_store_sql::{ConnectError, Inspection};
 
 use super::Failure;
 use crate::accounts::Accounts;
@@ -23,7 +26,7 @@ pub(super) fn ago(days: u32) -> Timestamp {
 #[derive(Debug, Clone, Args)]
 pub(super) struct Places {
     /// Where the fleet is kept: sqlite:///path/memc.db, postgres://user:password@host/database,
-    /// mysql://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379; rediss:// and
+    /// mariadb://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379; rediss:// and
     /// rediss+cluster:// over TLS. Give a URL with a password by the environment variable: other users of the machine
     /// see arguments.
     #[arg(long, env = "MEMC_STORE", value_name = "URL", hide_env_values = true)]
@@ -53,6 +56,46 @@ impl Risk {
     }
 }
 
+/// What a server or a file is like.
+pub(super) struct Inspected {
+    pub(super) kind: &'static str,
+    /// Its version, and its settings.
+    pub(super) settings: String,
+    /// Of a SQL store.
+    pub(super) schema: Option<i64>,
+    /// What stands against it where there is no store to ask; those of Redis come from the store in any case.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("there is no fleet in {0}: check --store; `memc-portal serve` makes one")]
+    NoFleet(String),
+    #[error(
+        "{store} has {what} {found}: `memc-portal serve` would bring it to {known}. Make a backup before, there is no other \
+         way back"
+    )]
+    Older { store: String, what: &'static str, found: i64, known: i64 },
+    #[error("{0}")]
+    Other(Failure),
+}
+
+impl Unusable {
+    fn other(error: impl Into<Failure>) -> Self {
+        Unusable::Other(error.into())
+    }
+
+    /// What `doctor` calls it.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Unusable::NoFleet(_) => "store.missing",
+            Unusable::Older { .. } => "store.older",
+            Unusable::Other(_) => "store.unusable",
+        }
+    }
+}
+
 impl Places {
     /// The accounts' URL, as given or beside the store.
     pub(super) fn accounts_url(&self) -> Result<String, Failure> {
@@ -74,19 +117,101 @@ impl Places {
     /// The accounts that are there.
     pub(super) async fn open_accounts(&self) -> Result<Accounts, Failure> {
         let url = self.accounts_url()?;
-        match crate::accounts::file_of(&url) {
-            Some(path) if !path.exists() => Err(format!(
-                "there is no accounts file {}: check --store and --accounts, or make it with `memc-portal user add`",
-                path.display()
-            )
-            .into()),
-            _ => self.create_accounts().await,
+        if let Some(path) = crate::accounts::file_of(&url) {
+            let exists = path.try_exists();
+            let path = path.display();
+            match exists {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(format!(
+                        "there is no accounts file {path}: check --store and --accounts, or make it with \
+                         `memc-portal user add`"
+                    )
+                    .into());
+                }
+                Err(error) => return Err(format!("the accounts file {path} cannot be read: {error}").into()),
+            }
+        }
+        self.create_accounts().await
+    }
+
+    /// The store that the URL names, of whatever kind it is: made where there is none, and brought up to date.
+    pub(super) async fn open_store(&self) -> Result<Arc<dyn Store>, Unusable> {
+        if is_redis(&self.store) {
+            return memc_store_redis::connect(&self.store).await.map_err(Unusable::other);
+        }
+        memc_store_sql::connect(&self.store).await.map_err(|error| self.unusable(error))
+    }
+
+    /// The store that is there, as it is: nothing is made, and nothing brought up to date.
+    pub(super) async fn find_store(&self) -> Result<Arc<dyn Store>, Unusable> {
+        if is_redis(&self.store) {
+            return memc_store_redis::connect_existing(&self.store).await.map_err(Unusable::other);
+        }
+        let found = memc_store_sql::connect_existing(&self.store, memc_store_sql::Options::default()).await;
+        found.map_err(|error| self.unusable(error))
+    }
+
+    /// As [`Places::find_store`], with a fleet in it.
+    pub(super) async fn find_fleet(&self) -> Result<Arc<dyn Store>, Unusable> {
+        let store = self.find_store().await?;
+        match self.format(&*store).await? {
+            // A schema says its format by its version.
+            found if found < FORMAT => {
+                let (found, known) = (found.into(), FORMAT.into());
+                Err(Unusable::Older { store: self.shown(), what: "ledger format", found, known })
+            }
+            _ => Ok(store),
         }
     }
 
-    /// The store that the URL names, of whatever kind it is.
-    pub(super) async fn open_store(&self) -> Result<Arc<dyn Store>, Failure> {
-        open(&self.store).await
+    /// The store with a fleet in it, to be set on a new epoch. It has to have that before it is served, so that an older one
+    /// is brought up to date here.
+    pub(super) async fn restore_fleet(&self) -> Result<Arc<dyn Store>, Unusable> {
+        match self.find_fleet().await {
+            Err(Unusable::Older { .. }) => {
+                let store = self.open_store().await?;
+                self.format(&*store).await?;
+                Ok(store)
+            }
+            found => found,
+        }
+    }
+
+    /// The format of the fleet's ledger.
+    async fn format(&self, store: &dyn Store) -> Result<u32, Unusable> {
+        let head = store.head().await.map_err(Unusable::other)?;
+        match head.revision == Revision::default() {
+            true => Err(Unusable::NoFleet(self.shown())),
+            false => Ok(head.format),
+        }
+    }
+
+    /// What the server or the file is like, whatever is in it.
+    pub(super) async fn inspect(&self) -> Result<Inspected, Unusable> {
+        if is_redis(&self.store) {
+            let settings = memc_store_redis::settings(&self.store).await.map_err(Unusable::other)?;
+            return Ok(Inspected { kind: "redis", settings, schema: None, findings: Vec::new() });
+        }
+        let inspected = memc_store_sql::inspect(&self.store, memc_store_sql::Options::default()).await;
+        let Inspection { kind, settings, schema, findings, .. } =
+            inspected.map_err(|error| self.unusable(error))?;
+        Ok(Inspected { kind, settings, schema, findings })
+    }
+
+    fn unusable(&self, error: ConnectError) -> Unusable {
+        match error {
+            ConnectError::NoLedger => Unusable::NoFleet(self.shown()),
+            ConnectError::OlderSchema { found, known } => {
+                Unusable::Older { store: self.shown(), what: "schema version", found, known }
+            }
+            ConnectError::Scheme => Unusable::Other(
+                "--store begins with none of sqlite:, postgres:, mariadb:, mysql:, redis:, rediss:, redis+cluster: and \
+                 rediss+cluster:. Write sqlite:///path/to/memc.db, or as `memc-portal serve --help` shows"
+                    .into(),
+            ),
+            error => Unusable::other(error),
+        }
     }
 
     /// Whether old history is forgotten when somebody says so.
@@ -99,11 +224,9 @@ impl Places {
 
     /// Delete what happened so many days ago from the history, and say how many commits that were.
     pub(super) async fn forget_history(&self, days: u32) -> Result<u64, Failure> {
-        if !self.store_exists() {
-            return Err(format!("there is no store {}", self.shown()).into());
-        }
         self.keeps_history()?;
-        Ok(memc_store_sql::forget_history(&self.store, ago(days)).await?)
+        let forgotten = memc_store_sql::forget_history(&self.store, ago(days)).await;
+        Ok(forgotten.map_err(|error| self.unusable(error))?)
     }
 
     /// The store's URL, for people: without a password.
@@ -115,19 +238,6 @@ impl Places {
     pub(super) fn store_file(&self) -> Option<PathBuf> {
         crate::accounts::file_of(&self.store)
     }
-
-    /// Whether there is a store already. Asking must not create it.
-    pub(super) fn store_exists(&self) -> bool {
-        self.store_file().is_none_or(|path| path.exists())
-    }
-}
-
-async fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
-    Ok(if is_redis(url) {
-        memc_store_redis::connect(url).await?
-    } else {
-        memc_store_sql::connect(url).await?
-    })
 }
 
 fn is_redis(url: &str) -> bool {

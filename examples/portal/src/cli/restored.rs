@@ -21,10 +21,7 @@ pub(super) struct Restored {
 
 impl Restored {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        if !self.places.store_exists() {
-            return Err(format!("there is no store {}", self.places.shown()).into());
-        }
-        let fleet = Fleet::open(self.places.open_store().await?, self.risk.options()).await?;
+        let fleet = Fleet::open(self.places.restore_fleet().await?, self.risk.options()).await?;
         let command = Command::StartEpoch { reason: self.reason };
         let order = Order { actor: "operator:command-line".parse()?, request: None, command };
         fleet.submit(order).await?;

@@ -6,7 +6,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use memc_core::model::TeamName;
 
-use super::places::Places;
+use super::places::{Places, Unusable};
 use super::{Failure, inspect};
 use crate::accounts::UserName;
 
@@ -124,10 +124,13 @@ impl Add {
 
 /// The teams among these that the fleet does not have.
 async fn missing<'a>(places: &Places, teams: &'a [TeamName]) -> Result<Vec<&'a TeamName>, Failure> {
-    if teams.is_empty() || !places.store_exists() {
-        return Ok(teams.iter().collect());
+    if teams.is_empty() {
+        return Ok(Vec::new());
     }
-    let store = places.open_store().await?;
+    let store = match places.find_store().await {
+        Err(Unusable::NoFleet(_)) => return Ok(teams.iter().collect()),
+        found => found?,
+    };
     let state = inspect::state(&*store).await?;
     Ok(teams.iter().filter(|team| state.team_named(team).is_none()).collect())
 }

@@ -65,5 +65,5 @@ fn a_broken_archive_is_not_taken_in() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("line 1 of the archive"));
     assert!(!directory.path().join("memc.db").exists(), "nothing was made");
     let missing = run(&["export", "--file", file.to_str().unwrap(), "--store", &store], "");
-    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no store"));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("there is no fleet"));
 }

@@ -31,4 +31,6 @@ mod harness;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod server;
