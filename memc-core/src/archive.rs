@@ -62,15 +62,18 @@ pub enum ArchiveError {
     NotEmpty(Revision),
     /// Commits that the archive is to begin with, or to go on with, are no longer kept.
     #[error(
-        "the store's history begins with revision {0}, and what the records were before is not known: give an archive that \
-         reaches as far"
+        "the history begins with revision {0}, and what the records were before is not known: give an archive that reaches \
+         as far"
     )]
     Forgotten(Revision),
+    /// The archive was to begin after the ledger's end.
+    #[error("the history ends with revision {0}, nothing came after a later one")]
+    Ahead(Revision),
     /// The earlier archive does not lead to what the store keeps.
     #[error("the earlier archive is of another ledger, or of what a restore has undone")]
     Other,
     /// The commits do not come to what the source keeps in its tables.
-    #[error("the ledger contradicts itself: {0}; see what `doctor` says of the store")]
+    #[error("{0}; see what `doctor --deep` says of the store")]
     Inconsistent(#[from] Inconsistent),
     /// What arrived is not what was sent.
     #[error("what the store now keeps is not what the archive says: do not use it")]
@@ -103,11 +106,12 @@ pub enum Since {
 }
 
 impl Since {
-    fn leaves_out(self, commit: &Commit) -> bool {
+    /// Whether a ledger that ends here has nothing yet of what is wanted.
+    fn leaves_out(self, head: Head) -> bool {
         match self {
             Since::Beginning => false,
-            Since::Time(time) => commit.at < time,
-            Since::Revision(revision) => commit.revision <= revision,
+            Since::Time(time) => head.at < time,
+            Since::Revision(revision) => head.revision <= revision,
         }
     }
 }
@@ -182,7 +186,7 @@ impl<W: Write> Export<W> {
 
     fn commit(&mut self, commit: &Commit) -> Result<(), ArchiveError> {
         self.folded.fold(commit)?;
-        if !self.begun && self.since.leaves_out(commit) {
+        if !self.begun && self.since.leaves_out(commit.head()) {
             for change in &commit.changes {
                 match change {
                     Change::Put(record) => self.records.insert(record.key(), record.clone()),
@@ -232,8 +236,8 @@ pub async fn export(store: &dyn Store, to: impl Write) -> Result<Moved, ArchiveE
     export_since(store, Since::Beginning, None::<io::Empty>, to).await
 }
 
-/// As [`export`], with the history since some moment. What comes before it, or has been forgotten by the store, may be
-/// taken from an earlier archive of the same ledger.
+/// As [`export`], with the history since some moment. What the store has forgotten may be taken from an earlier archive of
+/// the same ledger. A store that has all of its history needs none: the earlier one is only compared with it.
 ///
 /// Holds the records as of the base in memory.
 ///
@@ -247,6 +251,11 @@ pub async fn export_since(
 ) -> Result<Moved, ArchiveError> {
     let (records, head) = load(store).await?;
     let kept = state(&records, head)?;
+    if let Since::Revision(revision) = since
+        && revision > head.revision
+    {
+        return Err(ArchiveError::Ahead(head.revision));
+    }
     let mut export = Export {
         writer: Writer { to, lines: 0, digest: Sha256::new() },
         since,
@@ -257,10 +266,14 @@ pub async fn export_since(
     };
     let mut at = Head::EMPTY;
     let with_earlier = earlier.is_some();
+    let first = store.commits(at.revision, 1).await?.into_iter().next();
+    let whole = first.is_some_and(|it| it.revision == at.revision.next());
     if let Some(earlier) = earlier {
         let mut based = false;
         let (moved, _) = read(earlier, |line, moved| {
             match line {
+                // The earlier one may begin later than the store, and is not to take anything away.
+                _ if whole => {}
                 Line::Record { record } => export.record(record.into_owned())?,
                 Line::Commit { commit } => {
                     if !std::mem::replace(&mut based, true) {
@@ -273,6 +286,10 @@ pub async fn export_since(
             }
             Ok(())
         })?;
+        let known = moved.base == Head::EMPTY || since == Since::Beginning || since.leaves_out(moved.base);
+        if !whole && !known {
+            return Err(ArchiveError::Forgotten(moved.base.revision.next()));
+        }
         at = moved.head;
     }
     let next = store.commits(at.revision, 1).await?.into_iter().next();
@@ -289,7 +306,7 @@ pub async fn export_since(
         export.base(head);
         at = head;
     }
-    let mut at = at.revision;
+    let mut at = if whole { Revision::default() } else { at.revision };
     while at < head.revision {
         let page = store.commits(at, PAGE).await?;
         let Some(last) = page.last() else {
@@ -396,7 +413,11 @@ fn read(
         if from.read_until(b'\n', &mut text)? == 0 {
             return Err(bad("the archive was cut short: its last line is missing"));
         }
-        let line: Line<'static> = serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?;
+        // What the parser says is of its own types, and nobody else's.
+        let line: Line<'static> = serde_json::from_slice(&text).map_err(|_| match moved {
+            None => bad("this is no archive of a fleet, or one of a later version"),
+            Some(_) => bad("the archive was cut short or changed: this is none of its lines"),
+        })?;
         match (&line, &mut moved) {
             (Line::First { memc_archive, format, head, base }, None) => {
                 if *memc_archive > VERSION || *format > FORMAT {

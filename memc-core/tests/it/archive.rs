@@ -166,11 +166,13 @@ async fn an_archive_may_begin_at_any_revision() {
     let source = furnished().await;
     let head = source.head().await.unwrap();
     let commits = source.commits(Revision::default(), 1000).await.unwrap();
-    for revision in 0..=head.revision.get() + 1 {
+    let ahead = archive_since(&source, Since::Revision(head.revision.next()), None).await;
+    assert!(matches!(ahead, Err(ArchiveError::Ahead(last)) if last == head.revision));
+    for revision in 0..=head.revision.get() {
         let since = Since::Revision(Revision::new(revision));
         let file = archive_since(&source, since, None).await.unwrap();
         let moved = verify(&file[..]).unwrap();
-        assert_eq!((moved.base.revision.get(), moved.head), (revision.min(head.revision.get()), head));
+        assert_eq!((moved.base.revision.get(), moved.head), (revision, head));
         arrives(&file, &source).await;
     }
     for commit in commits {
@@ -197,11 +199,24 @@ async fn an_earlier_archive_has_what_was_forgotten() {
     );
     // An archive goes on from one that begins late as well, and a later beginning may be in either.
     let late = archive_since(&source, Since::Revision(Revision::new(3)), None).await.unwrap();
-    for revision in 0..=until.get() {
+    for revision in 3..=until.get() {
         let since = Since::Revision(Revision::new(revision));
         let file = archive_since(&trimmed, since, Some(&late)).await.unwrap();
-        assert_eq!(verify(&file[..]).unwrap().base.revision.get(), revision.max(3));
+        assert_eq!(verify(&file[..]).unwrap().base.revision.get(), revision);
         arrives(&file, &source).await;
+    }
+    let file = archive_since(&trimmed, Since::Beginning, Some(&late)).await.unwrap();
+    assert_eq!(verify(&file[..]).unwrap().base.revision.get(), 3);
+    // More was asked for than either knows.
+    let base = verify(&late[..]).unwrap().base;
+    for since in [Since::Revision(Revision::new(2)), Since::Time(base.at)] {
+        let short = archive_since(&trimmed, since, Some(&late)).await;
+        assert!(matches!(short, Err(ArchiveError::Forgotten(first)) if first.get() == 4));
+    }
+    // A store that has forgotten nothing has no less for an archive that begins late.
+    for since in [Since::Beginning, Since::Revision(Revision::new(2)), Since::Time(base.at)] {
+        let with = archive_since(&source, since, Some(&late)).await.unwrap();
+        assert_eq!(with, archive_since(&source, since, None).await.unwrap());
     }
     // Nothing new since.
     let now = archive(&source).await;

@@ -204,6 +204,14 @@ impl Accounts {
     }
 }
 
+/// Read a file through, without a database: that it is whole.
+///
+/// # Errors
+/// See [`MoveError`].
+pub fn verify(from: impl BufRead) -> Result<(), MoveError> {
+    read(from).map(|_| ())
+}
+
 /// Every line, once the whole file was read and its checksum compared.
 fn read(mut from: impl BufRead) -> Result<Vec<Line>, MoveError> {
     let (mut lines, mut digest) = (Vec::new(), Sha256::new());
@@ -214,7 +222,11 @@ fn read(mut from: impl BufRead) -> Result<Vec<Line>, MoveError> {
         if from.read_until(b'\n', &mut text)? == 0 {
             return Err(bad("the file was cut short: its last line is missing"));
         }
-        let line: Line = serde_json::from_slice(&text).map_err(|error| bad(&error.to_string()))?;
+        // What the parser says is of its own types, and nobody else's.
+        let line: Line = serde_json::from_slice(&text).map_err(|_| match number {
+            1 => bad("this is no file of accounts, or one of a later version"),
+            _ => bad("the file was cut short or changed: this is none of its lines"),
+        })?;
         match (&line, lines.is_empty()) {
             (Line::MemcAccounts(VERSION), true) => {}
             (Line::MemcAccounts(_), true) => return Err(bad("a later version wrote it: use that")),

@@ -22,7 +22,7 @@ use memc_core::model::TeamName;
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
 
-pub use archive::{MoveError, Moved};
+pub use archive::{MoveError, Moved, verify};
 pub(crate) use database::file_of;
 pub use name::{InvalidUserName, UserName};
 pub use requests::Asked;

@@ -1,5 +1,6 @@
 //! `memc-portal accounts …`: users, memberships and tokens as a file.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -7,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use super::archive::{Unfinished, read};
 use super::places::Places;
-use crate::accounts::Moved;
+use crate::accounts::{self, Moved};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Accounts {
@@ -21,7 +22,7 @@ pub(super) enum Accounts {
 #[derive(Debug, Args)]
 pub(super) struct InFile {
     /// JSON lines with a checksum at their end.
-    #[arg(long, env = "MEMC_FILE", value_name = "PATH")]
+    #[arg(long, value_name = "PATH")]
     file: PathBuf,
     #[command(flatten)]
     places: Places,
@@ -38,8 +39,12 @@ impl Accounts {
                 say("written", moved);
             }
             Accounts::Import(InFile { file, places }) => {
-                let from = read(&file)?;
-                say("taken in", places.create_accounts().await?.import(from).await?);
+                let fleet = "an export of a fleet: `memc-portal import` takes it in";
+                let mut text = Vec::new();
+                read(&file, "{\"memc_archive\"", fleet)?.read_to_end(&mut text)?;
+                // No file is created for what is not taken in.
+                accounts::verify(&text[..])?;
+                say("taken in", places.create_accounts().await?.import(&text[..]).await?);
             }
         }
         Ok(())

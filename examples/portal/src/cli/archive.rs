@@ -1,13 +1,14 @@
 //! `memc-portal export`, `import`: a fleet as a file, from any store into any other.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use memc_core::archive::{self, Moved, Since};
 use memc_core::fleet::trust;
+use memc_core::ledger::Head;
 use memc_core::model::Revision;
 
 use super::Failure;
@@ -17,7 +18,7 @@ use super::places::{Places, Risk};
 #[derive(Debug, Args)]
 pub(super) struct Archive {
     /// The archive: JSON lines with a checksum at its end.
-    #[arg(long, env = "MEMC_FILE", value_name = "PATH")]
+    #[arg(long, value_name = "PATH")]
     file: PathBuf,
     #[command(flatten)]
     places: Places,
@@ -27,10 +28,10 @@ pub(super) struct Archive {
 pub(super) struct Export {
     /// Where history begins: the last so many days, as in 90d, or what came after a revision. Records are as of then.
     /// Without it, all is written that the store still has.
-    #[arg(long, env = "MEMC_SINCE", value_name = "DAYS|REVISION", value_parser = since)]
+    #[arg(long, value_name = "DAYS|REVISION", value_parser = since)]
     since: Option<Since>,
     /// An archive made earlier: what the store has forgotten is taken from there.
-    #[arg(long, env = "MEMC_EARLIER", value_name = "PATH")]
+    #[arg(long, value_name = "PATH")]
     earlier: Option<PathBuf>,
     #[command(flatten)]
     to: Archive,
@@ -48,6 +49,7 @@ fn since(text: &str) -> Result<Since, &'static str> {
     if let Ok(revision) = text.parse() {
         return Ok(Since::Revision(Revision::new(revision)));
     }
+    // A bare number is a revision here.
     let days: Days = text.parse().map_err(|_| "write days like 90d, or a revision")?;
     Ok(Since::Time(days.ago()))
 }
@@ -57,7 +59,7 @@ impl Export {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Export { since, earlier, to: Archive { file, places } } = self;
         let store = places.find_fleet().await?;
-        let earlier = earlier.as_deref().map(read).transpose()?;
+        let earlier = earlier.as_deref().map(read_fleet).transpose()?;
         let mut file = Unfinished::new(&file)?;
         let moved = archive::export_since(&*store, since.unwrap_or_default(), earlier, &mut file.to).await?;
         file.finish()?;
@@ -69,9 +71,12 @@ impl Export {
 impl Import {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let Import { risk, from: Archive { file, places } } = self;
-        let open = || read(&file);
+        let open = || read_fleet(&file);
         // Nothing is taken in from an archive that is not whole.
-        archive::verify(open()?)?;
+        if archive::verify(open()?)?.head == Head::EMPTY {
+            let why = "holds no fleet: it was made of an empty store, with 0 records and 0 commits";
+            return Err(format!("{} {why}", file.display()).into());
+        }
         let store = places.open_store().await?;
         trust(&*store, risk.accepted()).await?;
         let moved = archive::import(&*store, open()?).await?;
@@ -113,9 +118,18 @@ impl<'a> Unfinished<'a> {
     }
 }
 
-pub(super) fn read(name: &Path) -> Result<BufReader<File>, Failure> {
-    let file = File::open(name).map_err(|error| format!("cannot read {}: {error}", name.display()))?;
-    Ok(BufReader::new(file))
+fn read_fleet(name: &Path) -> Result<BufReader<File>, Failure> {
+    read(name, "{\"memc_accounts\"", "an export of accounts: `memc-portal accounts import` takes it in")
+}
+
+/// Open an export that does not begin as the other kind does.
+pub(super) fn read(name: &Path, other: &str, what: &str) -> Result<BufReader<File>, Failure> {
+    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", name.display());
+    let mut file = BufReader::new(File::open(name).map_err(cannot)?);
+    match file.fill_buf().map_err(cannot)?.starts_with(other.as_bytes()) {
+        true => Err(format!("{} is {what}", name.display()).into()),
+        false => Ok(file),
+    }
 }
 
 fn say(done: &str, moved: &Moved) {

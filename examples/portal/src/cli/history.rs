@@ -18,15 +18,15 @@ pub(super) enum History {
 #[derive(Debug, Args)]
 pub(super) struct Forget {
     /// How old: days, as in 365d.
-    #[arg(long, env = "MEMC_OLDER_THAN", value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS")]
     older_than: Days,
     #[command(flatten)]
     places: Places,
 }
 
-/// A number of days, written `365d`.
+/// A number of days, written `365d` or `365`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Days(u32);
+pub(super) struct Days(pub(super) u32);
 
 impl Days {
     /// So many days before now, by this machine's clock.
@@ -38,8 +38,8 @@ impl Days {
 impl FromStr for Days {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
-        days.map(Days).ok_or("write days like 365d")
+        let days = text.strip_suffix('d').unwrap_or(text).parse();
+        days.map(Days).map_err(|_| "write days like 365d")
     }
 }
 
@@ -47,7 +47,7 @@ impl History {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let History::Forget(Forget { older_than: Days(days), places }) = self;
         let forgotten = places.forget_history(days).await?;
-        println!("forgotten: {forgotten} commits");
+        println!("forgotten: {forgotten} commits; the newest 5,000 stay, however old they are");
         Ok(())
     }
 }
@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn ages_are_days() {
         assert_eq!("365d".parse(), Ok(Days(365)));
-        for bad in ["365", "d", "1w", "-1d", "1.5d", "99999999999d"] {
+        assert_eq!("365".parse(), Ok(Days(365)));
+        for bad in ["", "d", "dd", "1w", "-1d", "1.5d", "99999999999d"] {
             assert!(bad.parse::<Days>().is_err(), "{bad}");
         }
     }

@@ -14,11 +14,13 @@ mod user;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Self-service memcached: a portal with pages, a JSON API and the pillar for Salt.
 ///
-/// Every flag can also be given as an environment variable: --public-url as MEMC_PUBLIC_URL, and so on.
+/// Settings (--store, --accounts, --accept-unsafe-store, and all of `serve`) can also be given as environment variables:
+/// --public-url as MEMC_PUBLIC_URL, and so on. An empty one is none.
 #[derive(Debug, Parser)]
 #[command(name = "memc-portal", version, after_help = EXAMPLES)]
 pub struct Cli {
@@ -72,7 +74,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Run the program that the command line asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -93,6 +96,17 @@ pub fn run() -> ExitCode {
     done.unwrap_or_else(|error| fail(&error))
 }
 
+/// A file of settings may name one without a value: as it is with `RUST_LOG`, that is no setting, not an empty one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|flag| match flag.get_env().is_some_and(is_empty) {
+            true => flag.env(Resettable::Reset),
+            false => flag,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
 fn fail(error: &Failure) -> ExitCode {
     eprintln!("memc-portal: {error}");
     ExitCode::FAILURE
@@ -100,25 +114,28 @@ fn fail(error: &Failure) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
+    /// A setting is what `serve` takes. What is said once, to one command, is no setting: left over in the environment, it
+    /// would change what another one does.
     #[test]
-    fn the_command_line_is_sound_and_every_flag_has_its_variable() {
+    fn the_command_line_is_sound_and_every_setting_has_its_variable() {
         let mut cli = Cli::command();
         cli.build();
         cli.clone().debug_assert();
-        check(&cli);
+        let serve = cli.find_subcommand("serve").unwrap();
+        let settings: Vec<&str> = serve.get_arguments().filter_map(clap::Arg::get_long).collect();
+        check(&cli, &settings);
     }
 
-    fn check(command: &clap::Command) {
-        for flag in command.get_arguments().filter(|it| !["help", "version"].contains(&it.get_id().as_str()))
-        {
+    fn check(command: &clap::Command, settings: &[&str]) {
+        for flag in command.get_arguments() {
             let Some(long) = flag.get_long() else { continue };
-            let variable = format!("MEMC_{}", long.to_uppercase().replace('-', "_"));
-            assert_eq!(flag.get_env().and_then(|it| it.to_str()), Some(&*variable), "--{long}");
+            // `doctor --deep` may be asked for once and for all.
+            let is_setting = settings.contains(&long) && long != "help" || long == "deep";
+            let variable = is_setting.then(|| format!("MEMC_{}", long.to_uppercase().replace('-', "_")));
+            assert_eq!(flag.get_env().and_then(|it| it.to_str()), variable.as_deref(), "--{long}");
         }
-        command.get_subcommands().for_each(check);
+        command.get_subcommands().for_each(|command| check(command, settings));
     }
 }

@@ -11,7 +11,7 @@ use super::places::{Places, Risk};
 #[derive(Debug, Args)]
 pub(super) struct Restored {
     /// Which backup, and why; for the history.
-    #[arg(long, env = "MEMC_REASON", value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT")]
     reason: Reason,
     #[command(flatten)]
     risk: Risk,
@@ -27,6 +27,9 @@ impl Restored {
         fleet.submit(order).await?;
         let epoch = fleet.read(|state| state.fleet().map_or(0, |fleet| fleet.epoch));
         println!("epoch {epoch}: hosts follow this store from their next pillar on");
+        println!(
+            "No host takes anything new until a portal has looked at its ports: Administration, Hosts says which wait."
+        );
         Ok(())
     }
 }

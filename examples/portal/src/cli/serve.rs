@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
+use super::history::Days;
 use super::places::{DAY, Places, Risk};
 use crate::app::{App, Settings};
 use crate::serve::{self, PillarTokens};
@@ -46,8 +47,8 @@ pub(super) struct Serve {
     risk: Risk,
     /// Delete what happened more than so many days ago from the history, now and once a day; without it, all is kept.
     /// The newest 5,000 commits stay in any case. Redis keeps as many as ?history= in its URL says.
-    #[arg(long, env = "MEMC_HISTORY_DAYS", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
-    history_days: Option<u32>,
+    #[arg(long, env = "MEMC_HISTORY_DAYS", value_name = "DAYS", value_parser = history_days)]
+    history_days: Option<Days>,
     /// What to log, in the syntax of RUST_LOG, which is taken where this is not given; `info` by default.
     #[arg(long, env = "MEMC_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -57,8 +58,15 @@ pub(super) struct Serve {
 enum PillarAuth {
     /// A token made with `token create --pillar`.
     Token,
-    /// Nothing.
+    /// No token: whoever can connect.
     None,
+}
+
+fn history_days(text: &str) -> Result<Days, &'static str> {
+    match text.parse()? {
+        Days(0) => Err("at least 1 day is kept"),
+        days => Ok(days),
+    }
 }
 
 fn public_url(text: &str) -> Result<String, &'static str> {
@@ -115,7 +123,7 @@ impl Serve {
             observations: observer.as_ref().map_or_else(Observations::default, Observer::observations),
         };
         let observing = observer.map(|observer| tokio::spawn(observer.run()));
-        let forgetting = self.history_days.map(|days| tokio::spawn(forget(self.places.clone(), days)));
+        let forgetting = self.history_days.map(|Days(days)| tokio::spawn(forget(self.places.clone(), days)));
 
         println!("listening on http://{listen}");
         let served = serve::run(listener, serve::router(app, access)).await;
@@ -179,6 +187,14 @@ fn machine_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_of_history() {
+        assert_eq!((history_days("7d"), history_days("7")), (Ok(Days(7)), Ok(Days(7))));
+        for bad in ["0", "0d", "", "1w"] {
+            assert!(history_days(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn public_urls() {

@@ -1,6 +1,5 @@
 //! `memc-portal token …`
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 
 use super::Failure;
@@ -27,7 +26,7 @@ pub(super) struct Create {
     #[command(flatten)]
     kind: Kind,
     /// What to call it in lists.
-    #[arg(long, env = "MEMC_LABEL", value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "")]
     label: String,
     #[command(flatten)]
     places: Places,
@@ -37,10 +36,10 @@ pub(super) struct Create {
 #[group(required = true, multiple = false)]
 struct Kind {
     /// To act as this user through /api/v1.
-    #[arg(long, env = "MEMC_USER", value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     user: Option<UserName>,
     /// For a Salt master that reads pillars.
-    #[arg(long, env = "MEMC_PILLAR", value_parser = FalseyValueParser::new())]
+    #[arg(long)]
     pillar: bool,
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use memc_core::model::TeamName;
 
@@ -39,10 +38,10 @@ pub(super) struct Add {
     /// 1 to 64 of a-z 0-9 . _ - that start with a letter or digit.
     name: UserName,
     /// Let them do everything: hosts, quotas, all teams.
-    #[arg(long, env = "MEMC_ADMIN", value_parser = FalseyValueParser::new())]
+    #[arg(long)]
     admin: bool,
     /// Put them in this team; may be given several times.
-    #[arg(long, env = "MEMC_TEAM", value_name = "TEAM", value_delimiter = ',')]
+    #[arg(long, value_name = "TEAM", value_delimiter = ',')]
     team: Vec<TeamName>,
     #[command(flatten)]
     password: Password,
@@ -53,7 +52,7 @@ pub(super) struct Add {
 #[derive(Debug, Args)]
 pub(super) struct Password {
     /// Read the password from standard input: 8 to 1024 bytes, a line break at its end is not part of it.
-    #[arg(long, env = "MEMC_PASSWORD_STDIN", required = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, required = true)]
     password_stdin: bool,
 }
 

@@ -82,7 +82,7 @@ fn mistakes_are_told_in_a_sentence() {
 }
 
 #[test]
-fn every_flag_can_be_a_variable() {
+fn settings_can_be_variables() {
     let directory = tempfile::tempdir().unwrap();
     let store = store_in(directory.path());
     succeed(&["user", "add", "ada", "--password-stdin", "--store", &store], "correct horse");
@@ -101,6 +101,19 @@ fn every_flag_can_be_a_variable() {
         "correct horse",
     );
     assert_eq!(people().stdout, b"li\tmember\t\n");
+
+    // An empty one is none; and what is said to one command is said to no other.
+    let mut program = memc_portal();
+    program.args(["token", "create", "--user", "ada"]).env("MEMC_STORE", &store);
+    program.envs([("MEMC_ACCOUNTS", ""), ("MEMC_PILLAR", "1"), ("MEMC_LABEL", "left over")]);
+    let made = String::from_utf8(program.output().unwrap().stdout).unwrap();
+    assert!(made.starts_with("memcu_"), "{made}");
+    assert!(!succeed(&["token", "list", "--store", &store], "").contains("left over"));
+    let mut program = memc_portal();
+    let nowhere = format!("sqlite://{}/no/such/memc.db", directory.path().display());
+    program.args(["serve", "--listen", "127.0.0.1:0", "--store", &nowhere]).env("MEMC_HISTORY_DAYS", "");
+    let errors = String::from_utf8(program.output().unwrap().stderr).unwrap();
+    assert!(errors.contains("memc.accounts.db"), "{errors}");
 }
 
 #[test]
@@ -144,6 +157,7 @@ async fn the_doctor_looks_at_everything() {
     let restored = succeed(&["restored", "--reason", "a test", "--store", store], "");
     let epoch = restored.split(':').next().unwrap().to_owned();
     assert!(epoch.strip_prefix("epoch ").unwrap().parse::<u32>().unwrap() > 1, "{restored}");
+    assert!(restored.contains("No host takes anything new until"), "{restored}");
     let report = succeed(&["doctor", "--deep", "--store", store], "");
     assert!(report.contains(&format!("{epoch}, revision 3")), "{report}");
 
@@ -207,6 +221,17 @@ async fn the_doctor_looks_at_everything() {
     assert!(!String::from_utf8_lossy(&broken.stderr).contains("panicked"));
 }
 
+#[test]
+fn forgetting_says_what_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    drop(Served::start(store, &["--no-observe", "--history-days", "7d"]));
+    for days in ["0", "0d"] {
+        let said = succeed(&["history", "forget", "--older-than", days, "--store", store], "");
+        assert_eq!(said, "forgotten: 0 commits; the newest 5,000 stay, however old they are\n");
+    }
+}
+
 #[tokio::test]
 async fn serving_and_stopping() {
     let directory = tempfile::tempdir().unwrap();
@@ -253,13 +278,14 @@ fn accounts_are_taken_along() {
         (text.replace("\"ada\"", "\"eve\""), "its checksum differs"),
         (lines[..lines.len() - 1].join("\n") + "\n", "cut short"),
         (text.replacen("{\"memc_accounts\":1}", "{\"memc_accounts\":2}", 1), "a later version"),
-        ("{\"memc_archive\":1}\n".to_owned(), "line 1 of the file"),
+        ("{\"memc_archive\":1}\n".to_owned(), "`memc-portal import` takes it in"),
+        ("a text\n".to_owned(), "line 1 of the file: this is no file of accounts, or one of a later version"),
     ] {
         std::fs::write(&broken, wrong).unwrap();
         let output = run(&["accounts", "import", "--file", broken.to_str().unwrap(), "--store", &two], "");
         let errors = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && errors.contains(part), "{part}: {errors}");
-        assert_eq!(succeed(&["user", "list", "--store", &two], ""), "", "{part}");
+        assert!(!directory.path().join("other.accounts.db").exists(), "{part}");
     }
 
     let said = succeed(&["accounts", "import", "--file", file, "--store", &two], "");

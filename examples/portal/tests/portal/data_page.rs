@@ -68,6 +68,13 @@ const RUN: [&str; 17] = [
 #[test]
 fn every_block_is_run_by_a_test() {
     assert_eq!(blocks().keys().map(String::as_str).collect::<Vec<_>>(), RUN);
+    // What root makes in its place, the portal cannot open.
+    for line in blocks().values().flat_map(|block| block.lines()) {
+        assert!(
+            !line.contains("memc-portal ") || line.contains("-u memc-portal --") || line.contains("-o "),
+            "{line}"
+        );
+    }
 }
 
 /// A machine as the page describes it: its places are in a directory, and its `systemctl` starts and stops a portal.
@@ -77,6 +84,9 @@ struct Machine {
     places: Vec<(&'static str, String)>,
     token: String,
 }
+
+/// What no command of the page may take out of the settings.
+const OTHER_SETTINGS: &str = "MEMC_TRUSTED_PROXY=127.0.0.1\n";
 
 const SYSTEMCTL: &str = r#"#!/bin/bash
 set -euo pipefail
@@ -120,6 +130,9 @@ impl Machine {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
         places.extend([
+            // Only root may become somebody else.
+            ("runuser -u memc-portal -- ", String::new()),
+            ("-o memc-portal ", String::new()),
             ("/etc/memc", format!("{path}/etc")),
             ("/var/lib/memc", format!("{path}/data")),
             ("/backup", format!("{path}/backup")),
@@ -156,7 +169,7 @@ impl Machine {
 
     fn settings(&self, store: &str) {
         let accounts = format!("sqlite://{}/data/memc.accounts.db", self.path().display());
-        let settings = format!("MEMC_STORE={store}\nMEMC_ACCOUNTS={accounts}\n");
+        let settings = format!("MEMC_STORE={store}\nMEMC_ACCOUNTS={accounts}\n{OTHER_SETTINGS}");
         std::fs::write(self.path().join("etc/portal.env"), settings).unwrap();
     }
 
@@ -447,11 +460,14 @@ async fn an_export_of_redis_is_restored() {
 #[tokio::test]
 async fn production_moves_from_sqlite_to_postgres() {
     let server = Postgres::start(&[]);
-    let machine = Machine::new(None, vec![("postgres://memc@db/memc", server.url())]);
+    let machine = Machine::new(None, vec![("postgres://memc:PASSWORD@db/memc", server.url())]);
     machine.add_team("before").await;
     machine.run("SQLite to PostgreSQL in production");
     machine.add_team("there").await;
     assert_eq!(machine.teams().await, ["before".to_owned(), "there".to_owned()].into());
     let report = machine.doctor();
     assert!(report.contains("postgres://memc@") && report.contains("epoch 1"), "{report}");
+    let settings = |name: &str| std::fs::read_to_string(machine.path().join("etc").join(name)).unwrap();
+    assert!(settings("portal.env").ends_with(OTHER_SETTINGS));
+    assert!(settings("portal.env.before").starts_with("MEMC_STORE=sqlite:"));
 }
