@@ -350,7 +350,7 @@ pub async fn import(store: &dyn Store, from: impl BufRead) -> Result<Moved, Arch
         Ok(())
     })?;
     let mut at = Head::EMPTY;
-    let mut commits = base(records, moved.base).into_iter().chain(since).peekable();
+    let mut commits = base(records, moved.base).chain(since).peekable();
     while commits.peek().is_some() {
         let mut give = Give(commits.by_ref().take(PAGE).collect());
         at = store.turn(at, &mut give).await?;
@@ -371,18 +371,19 @@ impl Decide for Give {
     }
 }
 
-/// Commits of every revision up to the base, with its records spread over them.
-fn base(records: Vec<Record>, base: Head) -> Vec<Commit> {
+/// Commits of every revision up to the base, with its records spread over them; made one at a time, since there may be
+/// many more of them than records.
+fn base(records: Vec<Record>, base: Head) -> impl Iterator<Item = Commit> {
     let revisions = base.revision.get();
     let each = (records.len() as u64).div_ceil(revisions.max(1)).max(1) as usize;
     let mut records = records.into_iter();
-    let (mut previous, mut commits) = (CommitId::NONE, Vec::new());
-    for revision in 1..=revisions {
+    let mut previous = CommitId::NONE;
+    (1..=revisions).map(move |revision| {
         let id = if revision == revisions { base.id } else { CommitId::fresh() };
-        commits.push(Commit {
+        Commit {
             revision: Revision::new(revision),
             id,
-            previous,
+            previous: std::mem::replace(&mut previous, id),
             at: base.at,
             // A constant that keeps the rule.
             actor: Principal::new("system").unwrap_or_else(|_| unreachable!()),
@@ -393,10 +394,8 @@ fn base(records: Vec<Record>, base: Head) -> Vec<Commit> {
             },
             request: None,
             changes: records.by_ref().take(each).map(Change::Put).collect(),
-        });
-        previous = id;
-    }
-    commits
+        }
+    })
 }
 
 /// Go through an archive, line by line, and fold it.
@@ -430,7 +429,13 @@ fn read(
                     _ => return Err(bad("its version does not say so where the history begins")),
                 };
                 let now = |head: Head| Head { format: FORMAT, ..head };
-                moved = Some(Moved { head: now(*head), base: now(base), commits: 0, records: 0 });
+                let (head, base) = (now(*head), now(base));
+                if base.revision == Revision::default() && base != Head::EMPTY {
+                    return Err(bad(
+                        "its history begins at revision 0, where there is nothing yet, and not with nothing",
+                    ));
+                }
+                moved = Some(Moved { head, base, commits: 0, records: 0 });
             }
             (Line::Commit { commit }, Some(moved)) => {
                 if moved.commits == 0 {
@@ -493,4 +498,18 @@ fn state(records: &[Record], head: Head) -> Result<State, Inconsistent> {
     }
     state.loaded(head);
     Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many commits as an archive says that there were need no memory.
+    #[test]
+    fn commits_up_to_the_base_are_made_one_at_a_time() {
+        let head = Head { revision: Revision::new(1 << 60), id: CommitId::fresh(), ..Head::EMPTY };
+        let first: Vec<Commit> = base(Vec::new(), head).take(3).collect();
+        assert!(first.windows(2).all(|pair| pair[1].previous == pair[0].id));
+        assert_eq!(first[2].revision, Revision::new(3));
+    }
 }

@@ -12,7 +12,7 @@ use memc_core::store::{MOST_MISSED, TurnError};
 use crate::session::{Failure, Session, rows};
 use crate::statement::{Kind, Statements, Step};
 use crate::table::{COMMIT, TABLES, Table, key, row};
-use crate::value::{Columns, Fields, Unreadable, Value};
+use crate::value::{Fields, Unreadable, Value};
 
 /// The ledger's end.
 pub(crate) async fn head(session: &mut impl Session, sql: &Statements) -> Result<Head, Failure> {
@@ -38,7 +38,7 @@ pub(crate) async fn end(session: &mut impl Session, sql: &Statements) -> Result<
 
 /// What [`Statements::head`] has answered.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(crate) fn read_end(row: Option<&impl Columns>) -> Result<End, Unreadable> {
+pub(crate) fn read_end(row: Option<&impl crate::value::Columns>) -> Result<End, Unreadable> {
     end_of(&mut Fields::new(row.ok_or_else(no_ledger)?))
 }
 

@@ -154,7 +154,14 @@ async fn whatever_is_wrong_with_an_archive_is_found() {
         }
     }
     let head = r#"{"revision":0,"id":"00000000-0000-0000-0000-000000000000","at":0,"format":2}"#;
-    for (version, base, told) in [(3, head, "later version"), (2, "false", "begins"), (1, head, "begins")] {
+    let elsewhere = head.replace("0-0000-000000000000", "0-0000-000000000001");
+    let cases = [
+        (3, head, "later version"),
+        (2, "false", "begins"),
+        (1, head, "begins"),
+        (2, &elsewhere, "nothing yet"),
+    ];
+    for (version, base, told) in cases {
         let first = format!(r#"{{"memc_archive":{version},"format":2,"head":{head},"base":{base}}}"#);
         let error = verify(first.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(told), "{first}: {error}");

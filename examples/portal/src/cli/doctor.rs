@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::FalseyValueParser;
 use memc_core::ledger::{FORMAT, State};
 use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Finding, Severity, Store};
@@ -47,7 +46,7 @@ impl Report {
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     /// Read everything as well, and compare every record with what the history beside it comes to.
-    #[arg(long, env = "MEMC_DEEP", value_parser = FalseyValueParser::new())]
+    #[arg(long)]
     deep: bool,
     #[command(flatten)]
     places: Places,

@@ -131,8 +131,7 @@ mod tests {
     fn check(command: &clap::Command, settings: &[&str]) {
         for flag in command.get_arguments() {
             let Some(long) = flag.get_long() else { continue };
-            // `doctor --deep` may be asked for once and for all.
-            let is_setting = settings.contains(&long) && long != "help" || long == "deep";
+            let is_setting = settings.contains(&long) && long != "help";
             let variable = is_setting.then(|| format!("MEMC_{}", long.to_uppercase().replace('-', "_")));
             assert_eq!(flag.get_env().and_then(|it| it.to_str()), variable.as_deref(), "--{long}");
         }
