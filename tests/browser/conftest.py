@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
@@ -98,8 +99,11 @@ class Browser:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def text(self, selector="main"):
+        # A page that keeps itself current may put another element in the place of the one that was found.
+        wait = WebDriverWait(self.driver, 5, ignored_exceptions=[StaleElementReferenceException])
+        text = wait.until(lambda _: [self.find(selector).text])[0]
         # Sizes are written with a space that does not break, and a multiplication sign.
-        return self.find(selector).text.replace("\u00a0", " ").replace("\u00d7", "x")
+        return text.replace("\u00a0", " ").replace("\u00d7", "x")
 
     def fill(self, **fields):
         for name, value in fields.items():
