@@ -101,11 +101,11 @@ async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<V
             }
             Err(TurnError::Unknown(error)) => {
                 tracing::warn!(%error, "the outcome of a turn is unknown");
-                if commits.is_empty() {
+                return match commits.first() {
+                    Some(first) => Ok(look_up(shared, first, verdicts).await),
                     // Nothing was to be appended, and what refusals rest on was not confirmed to be the ledger's end.
-                    return all(SubmitError::Unavailable(error.to_string()));
-                }
-                return Ok(look_up(shared, &commits, verdicts).await);
+                    None => all(SubmitError::Unavailable(error.to_string())),
+                };
             }
             Err(error @ (TurnError::Format(_) | TurnError::Store(_))) => {
                 return all(SubmitError::Unavailable(error.to_string()));
@@ -125,10 +125,7 @@ fn fold(shared: &Shared, commits: &[Commit]) -> Result<(), Inconsistent> {
 
 /// Find out what became of commits whose acknowledgement was lost. An empty turn is a confirmed read: after it the
 /// ledger shows the first of them at its revision, or never will.
-async fn look_up(shared: &Shared, commits: &[Commit], verdicts: Vec<Verdict>) -> Vec<Verdict> {
-    let Some(first) = commits.first() else {
-        return verdicts;
-    };
+async fn look_up(shared: &Shared, first: &Commit, verdicts: Vec<Verdict>) -> Vec<Verdict> {
     for attempt in 0..LOOK_UPS {
         tokio::time::sleep(LOOK_UP_PAUSE * attempt).await;
         let at = shared.state().head();

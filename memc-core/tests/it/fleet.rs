@@ -157,6 +157,15 @@ async fn an_unknown_outcome_is_found_out() {
     assert!(matches!(error, SubmitError::Unavailable(_)), "{error}");
     assert_eq!(caches(&fleet), ["a".to_owned()].into());
     submit(&fleet, allocate("b", 8, 1)).await.unwrap();
+
+    // A refusal rests on the ledger's end, which a turn that broke off has not confirmed.
+    for fault in [Fault::UnknownDone, Fault::UnknownNotDone] {
+        store.next(fault);
+        let error = submit(&fleet, allocate("b", 8, 1)).await.unwrap_err();
+        assert!(matches!(error, SubmitError::Unavailable(_)), "{error}");
+        let error = submit(&fleet, allocate("b", 8, 1)).await.unwrap_err();
+        assert!(matches!(error, SubmitError::Refused(_)), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
