@@ -25,51 +25,59 @@ const LOOK_UP_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) order: Arc<Order>,
-    pub(super) answer: oneshot::Sender<Result<Receipt, SubmitError>>,
+    pub(super) answer: oneshot::Sender<Verdict>,
 }
 
 type Verdict = Result<Receipt, SubmitError>;
+type Queue = mpsc::Receiver<Waiting>;
 
-pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
-    let mut waiting = Vec::with_capacity(MOST_AT_ONCE);
-    while queue.recv_many(&mut waiting, MOST_AT_ONCE).await > 0 {
-        let (orders, answers): (Vec<Arc<Order>>, Vec<_>) =
-            waiting.drain(..).map(|waiting| (waiting.order, waiting.answer)).unzip();
-        let verdicts = commit(&shared, &orders).await;
-        for (answer, verdict) in answers.into_iter().zip(verdicts) {
-            // Who gave up waiting still had the command carried out.
-            let _ = answer.send(verdict);
-        }
+pub(super) async fn run(shared: Arc<Shared>, mut queue: Queue) {
+    let mut batch = Vec::with_capacity(MOST_AT_ONCE);
+    while queue.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
+        commit(&shared, &mut batch, &mut queue).await;
     }
 }
 
-async fn commit(shared: &Shared, orders: &[Arc<Order>]) -> Vec<Verdict> {
-    match commit_together(shared, orders).await {
-        Ok(verdicts) => verdicts,
+/// Carry out what is in the batch, and answer.
+async fn commit(shared: &Shared, batch: &mut Vec<Waiting>, queue: &mut Queue) {
+    match commit_together(shared, batch, Some(queue)).await {
+        Ok(verdicts) => answer(batch, verdicts),
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
-        Err(Repeats) if orders.len() > 1 => {
-            let mut verdicts = Vec::with_capacity(orders.len());
-            for order in orders {
-                let alone = commit_together(shared, std::slice::from_ref(order)).await;
-                verdicts.extend(alone.unwrap_or_else(|Repeats| vec![Err(SubmitError::Internal)]));
+        Err(Repeats) if batch.len() > 1 => {
+            for waiting in batch.drain(..) {
+                let mut alone = vec![waiting];
+                let verdicts = commit_together(shared, &mut alone, None).await;
+                answer(&mut alone, verdicts.unwrap_or_else(|Repeats| vec![Err(SubmitError::Internal)]));
             }
-            verdicts
         }
-        Err(Repeats) => vec![Err(SubmitError::Internal)],
+        Err(Repeats) => answer(batch, vec![Err(SubmitError::Internal)]),
+    }
+}
+
+fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdict>) {
+    for (waiting, verdict) in batch.drain(..).zip(verdicts) {
+        // Who gave up waiting still had the command carried out.
+        let _ = waiting.answer.send(verdict);
     }
 }
 
 /// A failure that the same batch would meet again.
 struct Repeats;
 
-async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<Verdict>, Repeats> {
+/// The verdicts on the batch, in its order. Commands that have come into the queue until the turn begins join it.
+async fn commit_together(
+    shared: &Shared,
+    batch: &mut Vec<Waiting>,
+    mut queue: Option<&mut Queue>,
+) -> Result<Vec<Verdict>, Repeats> {
     let _turn = shared.turn.lock().await;
-    let all = |error: SubmitError| Ok(orders.iter().map(|_| Err(error.clone())).collect());
+    let all = |batch: &[Waiting], error: SubmitError| Ok(vec![Err(error); batch.len()]);
     if let Some(why) = shared.stopped() {
-        return all(SubmitError::Unsafe(why));
+        return all(batch, SubmitError::Unsafe(why));
     }
     for _ in 0..ATTEMPTS {
-        let mut turn = Turn { shared, orders, verdicts: Vec::new(), commits: Vec::new(), broken: None };
+        let queue = queue.as_deref_mut();
+        let mut turn = Turn { shared, batch, queue, verdicts: Vec::new(), commits: Vec::new(), broken: None };
         let at = shared.state().head();
         let taken = shared.store().turn(at, &mut turn).await;
         let Turn { verdicts, commits, broken, .. } = turn;
@@ -84,7 +92,7 @@ async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<V
                     // Acknowledged all the same; memory alone is wrong.
                     Err(error) => match shared.reload_within_turn(&error.to_string()).await {
                         Ok(_) => return Ok(verdicts),
-                        Err(error) => return all(SubmitError::Unavailable(error.to_string())),
+                        Err(error) => return all(batch, SubmitError::Unavailable(error.to_string())),
                     },
                 }
             }
@@ -96,7 +104,7 @@ async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<V
                 shared.find("ledger.conflict", format!("a constraint fired that no rule explains: {error}"));
                 return match shared.reload_within_turn("a constraint of the store fired").await {
                     Ok(_) => Err(Repeats),
-                    Err(error) => all(SubmitError::Unavailable(error.to_string())),
+                    Err(error) => all(batch, SubmitError::Unavailable(error.to_string())),
                 };
             }
             Err(TurnError::Unknown(error)) => {
@@ -104,18 +112,18 @@ async fn commit_together(shared: &Shared, orders: &[Arc<Order>]) -> Result<Vec<V
                 return match commits.first() {
                     Some(first) => Ok(look_up(shared, first, verdicts).await),
                     // Nothing was to be appended, and what refusals rest on was not confirmed to be the ledger's end.
-                    None => all(SubmitError::Unavailable(error.to_string())),
+                    None => all(batch, SubmitError::Unavailable(error.to_string())),
                 };
             }
             Err(error @ (TurnError::Format(_) | TurnError::Store(_))) => {
-                return all(SubmitError::Unavailable(error.to_string()));
+                return all(batch, SubmitError::Unavailable(error.to_string()));
             }
         };
         if let Err(error) = repaired {
-            return all(SubmitError::Unavailable(error.to_string()));
+            return all(batch, SubmitError::Unavailable(error.to_string()));
         }
     }
-    all(SubmitError::Unavailable("the ledger keeps changing under this process".into()))
+    all(batch, SubmitError::Unavailable("the ledger keeps changing under this process".into()))
 }
 
 fn fold(shared: &Shared, commits: &[Commit]) -> Result<(), Inconsistent> {
@@ -172,7 +180,8 @@ impl Decide for Reader<'_> {
 /// A batch within a turn.
 struct Turn<'a> {
     shared: &'a Shared,
-    orders: &'a [Arc<Order>],
+    batch: &'a mut Vec<Waiting>,
+    queue: Option<&'a mut Queue>,
     verdicts: Vec<Verdict>,
     commits: Vec<Commit>,
     broken: Option<Inconsistent>,
@@ -188,10 +197,16 @@ impl Decide for Turn<'_> {
         if self.broken.is_some() {
             return Vec::new();
         }
+        // Those whose last answer was in the turn before ask again while this one begins: were they left for the next, one
+        // turn would carry a single command, and the next all others.
+        if let Some(queue) = &mut self.queue {
+            let coming = std::iter::from_fn(|| queue.try_recv().ok());
+            self.batch.extend(coming.take(MOST_AT_ONCE.saturating_sub(self.batch.len())));
+        }
         let end = state.head();
         state.pass(now);
         let mut undo: Vec<Change> = Vec::new();
-        for order in self.orders {
+        for Waiting { order, .. } in &*self.batch {
             let decided = catch_unwind(AssertUnwindSafe(|| decide(&state, order, now)));
             let decision = match decided {
                 Ok(Ok(decision)) => decision,
