@@ -2,8 +2,8 @@
 //!
 //! The hashes are read one after another while others write. What was read of each record is as of some moment between
 //! two heads; the commits between the two, applied in their order over what was read, make all of it as of the second.
-//! So nothing can be handed over before everything was read. Until then each hash's records are kept as small as their
-//! kind is, and they go hash by hash as they are handed over.
+//! So nothing can be handed over before everything was read. Until then the records are kept as small as their kind is,
+//! in blocks that go one by one as they are handed over.
 //!
 //! What a single command keeps the server from others for: an answer with one hash, at most 512 records of the numbered
 //! kinds, or with about a thousand names of hashes.
@@ -34,14 +34,17 @@ const ATTEMPTS: usize = 5;
 /// Commits read at once.
 const PAGE: usize = 1000;
 
-/// The records of one hash.
-type Hash = Box<dyn Iterator<Item = Record> + Send>;
+/// Records handed over at once.
+const HANDED: usize = 1000;
+/// Bytes of a block of records. Allocators give a piece as large as this back to the system once it is free; smaller ones
+/// would leave the process as large as it was with everything read, and the holes between what stays are not all filled.
+const BLOCK: usize = 4 << 20;
 
 /// Everything as of one moment.
 struct Loaded {
     head: Head,
-    /// The hashes of each kind, with what changed while they were read.
-    kinds: Vec<Vec<Hash>>,
+    /// The records of each kind, with what changed while they were read.
+    kinds: Vec<Box<dyn Kept>>,
     changed: Changed,
 }
 
@@ -51,11 +54,12 @@ pub(crate) async fn load(inner: &Arc<Inner>, into: &mut dyn Load) -> Result<Head
         let Some(Loaded { head, kinds, changed }) = loaded else {
             continue;
         };
-        for (kind, hashes) in kinds.into_iter().enumerate() {
+        for (kind, kept) in kinds.into_iter().enumerate() {
             let is_current = |record: &Record| changed.is_empty() || !changed.contains_key(&record.key());
-            let pages = hashes.into_iter().map(|hash| hash.filter(&is_current).collect());
             let newer = changed.values().flatten().filter(|record| kind_number(&record.key()) == kind);
-            for page in pages.chain([newer.cloned().collect()]) {
+            let mut records = kept.records().filter(is_current).chain(newer.cloned()).peekable();
+            while records.peek().is_some() {
+                let page = records.by_ref().take(HANDED).collect();
                 into.take(page).map_err(|why| StoreError::corrupt("load", why))?;
             }
         }
@@ -70,7 +74,7 @@ pub(crate) async fn load(inner: &Arc<Inner>, into: &mut dyn Load) -> Result<Head
 /// The records, or nothing where the commits meanwhile do not tell what happened.
 async fn read(inner: &Arc<Inner>) -> Result<Option<Loaded>, Failure> {
     let begin = inner.head().await?;
-    let mut kinds: Vec<Vec<Hash>> = KINDS.iter().map(|_| Vec::new()).collect();
+    let mut kinds: Vec<Box<dyn Kept>> = (0..KINDS.len()).map(kept).collect();
     if begin.format != FORMAT {
         // Whoever asks sees that, and that its records cannot be read.
         return Ok(Some(Loaded { head: begin, kinds, changed: Changed::new() }));
@@ -96,7 +100,7 @@ async fn read(inner: &Arc<Inner>) -> Result<Option<Loaded>, Failure> {
         let answer = answer.await.map_err(|ended| Failure::Away(ended.into()))??;
         let kind = inner.keys.kind_of_bucket(&name);
         let kind = kind.ok_or_else(|| Failure::corrupt(format!("{name} is of no known kind of record")))?;
-        kinds[kind].push(records(&name, kind, answer)?);
+        kinds[kind].keep(&name, answer)?;
     }
     let meanwhile = meanwhile(inner, begin).await?;
     Ok(meanwhile.map(|(head, changed)| Loaded { head, kinds, changed }))
@@ -151,41 +155,64 @@ fn apply(changed: &mut Changed, commit: Commit) {
     }
 }
 
-fn records(name: &str, kind: usize, answer: Value) -> Result<Hash, Failure> {
+/// The records of one kind.
+trait Kept: Send {
+    /// Those of another hash.
+    fn keep(&mut self, name: &str, answer: Value) -> Result<(), Failure>;
+    fn records(self: Box<Self>) -> Box<dyn Iterator<Item = Record> + Send>;
+}
+
+/// As what they are: a `Record` is as large as the largest kind.
+struct Blocks<T> {
+    blocks: Vec<Vec<T>>,
+    record: fn(T) -> Record,
+}
+
+fn kept(kind: usize) -> Box<dyn Kept> {
     match kind {
-        0 => stored(name, answer, Record::Fleet),
-        1 => stored(name, answer, Record::Cluster),
-        2 => stored(name, answer, Record::Host),
-        3 => stored(name, answer, Record::Team),
-        4 => stored(name, answer, Record::Quota),
-        5 => stored(name, answer, Record::Cache),
-        6 => stored(name, answer, Record::Instance),
-        7 => stored(name, answer, Record::RetiredPort),
-        8 => stored(name, answer, Record::Plan),
-        _ => stored(name, answer, Record::Request),
+        0 => blocks(Record::Fleet),
+        1 => blocks(Record::Cluster),
+        2 => blocks(Record::Host),
+        3 => blocks(Record::Team),
+        4 => blocks(Record::Quota),
+        5 => blocks(Record::Cache),
+        6 => blocks(Record::Instance),
+        7 => blocks(Record::RetiredPort),
+        8 => blocks(Record::Plan),
+        _ => blocks(Record::Request),
     }
 }
 
-/// Until they are asked for they are kept as what they are: a `Record` is as large as the largest kind.
-fn stored<T: DeserializeOwned + Send + 'static>(
-    name: &str,
-    answer: Value,
-    record: fn(T) -> Record,
-) -> Result<Hash, Failure> {
-    // The kind is known: that is three times as fast as reading it from the record.
-    #[derive(Deserialize)]
-    struct Stored<T> {
-        record: T,
+fn blocks<T: DeserializeOwned + Send + 'static>(record: fn(T) -> Record) -> Box<dyn Kept> {
+    Box::new(Blocks { blocks: Vec::new(), record })
+}
+
+impl<T: DeserializeOwned + Send + 'static> Kept for Blocks<T> {
+    fn keep(&mut self, name: &str, answer: Value) -> Result<(), Failure> {
+        // The kind is known: that is three times as fast as reading it from the record.
+        #[derive(Deserialize)]
+        struct Stored<T> {
+            record: T,
+        }
+        let mut fields = list(answer)?.into_iter();
+        while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
+            let stored = serde_json::from_slice::<Stored<T>>(&bytes(value)?).map_err(|error| {
+                let field = text(field).unwrap_or_default();
+                Failure::corrupt(format!("{name}, field {field}, cannot be read: {error}"))
+            })?;
+            match self.blocks.last_mut().filter(|block| block.len() < block.capacity()) {
+                Some(block) => block.push(stored.record),
+                None => {
+                    let mut block = Vec::with_capacity(BLOCK / size_of::<T>());
+                    block.push(stored.record);
+                    self.blocks.push(block);
+                }
+            }
+        }
+        Ok(())
     }
-    let answer = list(answer)?;
-    let mut all = Vec::with_capacity(answer.len() / 2);
-    let mut fields = answer.into_iter();
-    while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
-        let stored = serde_json::from_slice::<Stored<T>>(&bytes(value)?).map_err(|error| {
-            let field = text(field).unwrap_or_default();
-            Failure::corrupt(format!("{name}, field {field}, cannot be read: {error}"))
-        })?;
-        all.push(stored.record);
+
+    fn records(self: Box<Self>) -> Box<dyn Iterator<Item = Record> + Send> {
+        Box::new(self.blocks.into_iter().flatten().map(self.record))
     }
-    Ok(Box::new(all.into_iter().map(record)))
 }
