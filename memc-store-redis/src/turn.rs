@@ -235,8 +235,11 @@ async fn append<'a>(
             Unfit::Unwritable(error) => TurnError::Store(StoreError::corrupt("append", error)),
         })?;
     if append.keys.len() + append.arguments.len() > MOST_ARGUMENTS {
-        let why = format!("{} commits are more than a script of Redis takes at once", commits.len());
-        return Err(TurnError::Conflict(StoreError::corrupt("append", why)));
+        let why = format!(
+            "{} changes are more than a script of Redis takes at once, which is {MOST_ARGUMENTS} keys and arguments",
+            commits.iter().map(|commit| commit.changes.len()).sum::<usize>()
+        );
+        return Err(TurnError::TooLong(why));
     }
     let keys: Vec<&str> = append.keys.iter().map(String::as_str).collect();
     let arguments: Vec<&[u8]> = append.arguments.iter().map(Vec::as_slice).collect();

@@ -50,7 +50,7 @@ pub(crate) enum Failure {
     Constraint(Box<dyn Error + Send + Sync>),
     /// It is more than the server takes, in whatever order.
     #[cfg_attr(not(feature = "mysql"), allow(dead_code))]
-    TooLong(Box<dyn Error + Send + Sync>),
+    TooLong(String),
     /// Away, locked, full: it may work later.
     Unavailable(Box<dyn Error + Send + Sync>),
     /// What is stored cannot be.
@@ -62,18 +62,16 @@ impl Failure {
     pub(crate) fn reading(self, operation: &'static str) -> StoreError {
         match self {
             Failure::Unavailable(source) => StoreError::unavailable(operation, source),
-            Failure::Constraint(source) | Failure::TooLong(source) | Failure::Corrupt(source) => {
-                StoreError::corrupt(operation, source)
-            }
+            Failure::Constraint(source) | Failure::Corrupt(source) => StoreError::corrupt(operation, source),
+            Failure::TooLong(why) => StoreError::corrupt(operation, why),
         }
     }
 
     /// For a turn before its COMMIT: nothing was appended.
     pub(crate) fn appending(self) -> TurnError {
         match self {
-            Failure::Constraint(source) | Failure::TooLong(source) => {
-                TurnError::Conflict(StoreError::corrupt("append", source))
-            }
+            Failure::Constraint(source) => TurnError::Conflict(StoreError::corrupt("append", source)),
+            Failure::TooLong(why) => TurnError::TooLong(why),
             other => TurnError::Store(other.reading("append")),
         }
     }

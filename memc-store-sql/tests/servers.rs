@@ -570,10 +570,7 @@ async fn a_commit_may_be_nearly_as_long_as_the_servers_messages() {
     }
     let refused = append_changes(&*store, at, long(17 * MIB)).await;
     let told = "max_allowed_packet is 16777216, 33554432 is needed";
-    assert!(
-        matches!(&refused, Err(TurnError::Conflict(why)) if why.to_string().contains(told)),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Err(TurnError::TooLong(why)) if why.contains(told)), "{refused:?}");
     at = append(&*store, at).await.expect("append");
     assert_eq!(load(&*store).await.len(), 2);
 
@@ -590,6 +587,6 @@ async fn a_commit_may_be_nearly_as_long_as_the_servers_messages() {
     assert_eq!(findings[0].code, "mariadb.max_allowed_packet");
     at = append_changes(&*store, at, vec![long(MIB / 8).remove(0); 16]).await.expect("append");
     let refused = append_changes(&*store, at, long(MIB)).await;
-    assert!(matches!(refused, Err(TurnError::Conflict(_))), "{refused:?}");
+    assert!(matches!(refused, Err(TurnError::TooLong(_))), "{refused:?}");
     append(&*store, at).await.expect("append");
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use fleet::{found, order};
 use memc_core::Fleet;
 use memc_core::fleet::{Options, SubmitError};
-use memc_core::ledger::Command;
-use memc_core::model::TeamName;
+use memc_core::ledger::{Command, HostPatch};
+use memc_core::model::{HostName, Port, TeamName};
 use memc_store_sql::connect;
 use memc_test_servers::{MariaDb, Postgres, Server};
 use sqlx::sqlite::SqliteConnection;
@@ -28,6 +28,38 @@ async fn run(server: &Server, sql: &str) {
         let mut raw = MySqlConnection::connect(&server.url()).await.unwrap();
         raw_sql(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
     }
+}
+
+/// Who asks for more than the server takes in a message is told so, with the setting, and nobody else is: not those whose
+/// commands were in one batch with it.
+#[tokio::test]
+async fn a_command_that_is_too_long_for_the_server_is_told_why() {
+    let server = MariaDb::start(&[("max_allowed_packet", "256K")]);
+    let fleet = Fleet::open(connect(&server.url()).await.unwrap(), Options::default()).await.unwrap();
+    found(&fleet).await;
+    let host = HostName::new("m1.example.com").unwrap();
+    let blocked_ports = Some((1024..=u16::MAX).map(|port| Port::new(port).unwrap()).collect());
+    let long =
+        order(Command::ChangeHost { name: host, patch: HostPatch { blocked_ports, ..HostPatch::default() } });
+    let team = |name: &str| order(Command::CreateTeam { name: TeamName::new(name).unwrap() });
+    let before = fleet.status().revision.get();
+    let (first, long, last) =
+        tokio::join!(fleet.submit(team("first")), fleet.submit(long), fleet.submit(team("last")));
+    assert_eq!([first.unwrap().revision.get(), last.unwrap().revision.get()], [before + 1, before + 2]);
+    let error = long.unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, SubmitError::TooLong(_)), "{told}");
+    for part in [
+        "nothing was changed",
+        "max_allowed_packet is 262144, 524288 is needed",
+        "[mysqld]",
+        "less at a time",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let findings = fleet.status().findings;
+    assert!(findings.iter().any(|it| it.code == "ledger.too_long" && it.message.contains("524288")));
+    assert!(findings.iter().all(|it| it.code != "ledger.conflict"), "{findings:?}");
 }
 
 /// No connection is opened anew, and no server restarted: only looking again finds it.

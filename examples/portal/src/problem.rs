@@ -84,6 +84,9 @@ impl From<SubmitError> for Problem {
             SubmitError::Refused(refusal) => (**refusal).clone().into(),
             SubmitError::OutcomeUnknown => unavailable("outcome_unknown"),
             SubmitError::Busy => unavailable("busy"),
+            SubmitError::TooLong(_) => {
+                Problem::new(StatusCode::INSUFFICIENT_STORAGE, "too_long_for_store", error.to_string())
+            }
             SubmitError::Internal => {
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
             }

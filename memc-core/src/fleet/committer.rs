@@ -43,14 +43,14 @@ async fn commit(shared: &Shared, batch: &mut Vec<Waiting>, queue: &mut Queue) {
     match commit_together(shared, batch, Some(queue)).await {
         Ok(verdicts) => answer(batch, verdicts),
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
-        Err(Repeats) if batch.len() > 1 => {
+        Err(Repeats(_)) if batch.len() > 1 => {
             for waiting in batch.drain(..) {
                 let mut alone = vec![waiting];
                 let verdicts = commit_together(shared, &mut alone, None).await;
-                answer(&mut alone, verdicts.unwrap_or_else(|Repeats| vec![Err(SubmitError::Internal)]));
+                answer(&mut alone, verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)]));
             }
         }
-        Err(Repeats) => answer(batch, vec![Err(SubmitError::Internal)]),
+        Err(Repeats(alone)) => answer(batch, vec![Err(alone)]),
     }
 }
 
@@ -61,8 +61,8 @@ fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdict>) {
     }
 }
 
-/// A failure that the same batch would meet again.
-struct Repeats;
+/// A failure that the same batch would meet again, and what it means if it is of a single command.
+struct Repeats(SubmitError);
 
 /// The verdicts on the batch, in its order. Commands that have come into the queue until the turn begins join it.
 async fn commit_together(
@@ -103,9 +103,15 @@ async fn commit_together(
             Err(TurnError::Conflict(error)) => {
                 shared.find("ledger.conflict", format!("a constraint fired that no rule explains: {error}"));
                 return match shared.reload_within_turn("a constraint of the store fired").await {
-                    Ok(_) => Err(Repeats),
+                    Ok(_) => Err(Repeats(SubmitError::Internal)),
                     Err(error) => all(batch, SubmitError::Unavailable(error.to_string())),
                 };
+            }
+            Err(TurnError::TooLong(why)) => {
+                if batch.len() == 1 {
+                    shared.find("ledger.too_long", format!("a command was not carried out: {why}"));
+                }
+                return Err(Repeats(SubmitError::TooLong(why)));
             }
             Err(TurnError::Unknown(error)) => {
                 tracing::warn!(%error, "the outcome of a turn is unknown");

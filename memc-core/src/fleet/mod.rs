@@ -84,6 +84,10 @@ pub enum SubmitError {
     /// Too many commands are waiting; nothing has changed. Try again later.
     #[error("too many requests are waiting: try again")]
     Busy,
+    /// What this alone comes to is more than the store takes in one commit; nothing has changed. Says how much, what the
+    /// limit is, and how to raise it.
+    #[error("nothing was changed, this is more than the store takes at once: {0}. Or ask for less at a time")]
+    TooLong(String),
     /// The command brought out a bug of ours and was set aside; nothing has changed.
     #[error("this request could not be decided, and nothing was changed: please report it")]
     Internal,

@@ -75,6 +75,10 @@ pub enum TurnError {
     /// A constraint of the store fired although the rules held: stop, load anew, and tell operators.
     #[error("the store refused the commit: {0}")]
     Conflict(StoreError),
+    /// The commits are more than the store takes at once, whatever is in it; fewer or smaller ones may do. Says how much,
+    /// what the limit is, and how to raise it.
+    #[error("the commit is too long for the store: {0}")]
+    TooLong(String),
     /// The connection broke while the commit was being acknowledged.
     #[error("whether the commit was made is not known yet: {0}")]
     Unknown(StoreError),

@@ -139,7 +139,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// After it, commits that do not continue the ledger's end, go back in time, or remove what is not there are a
     /// [`TurnError::Conflict`]; that includes what an earlier commit of the same answer removed. Broader constraints
-    /// (one name twice, a reference to nothing) are a store's own choice.
+    /// (one name twice, a reference to nothing) are a store's own choice. What is more than the store can take at once,
+    /// whatever is in it, is [`TurnError::TooLong`].
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError>;
 
     /// What stands against trusting this store's server with what it acknowledges; empty if nothing does. Asked when a

@@ -101,7 +101,7 @@ async fn run_apart(
             "a change takes a message of {bytes} bytes, max_allowed_packet is {most}, {needed} is needed: set it in the \
              [mysqld] section of the server's configuration and start it again"
         );
-        return Err(Failure::TooLong(why.into()));
+        return Err(Failure::TooLong(why));
     }
     let statement = query(&statement.into(), values).persistent(false);
     let done = statement.execute(connection).await.map_err(failure)?;

@@ -101,6 +101,7 @@ pub(super) fn render(visit: &Visit, failure: Failure) -> Response {
 pub(super) fn status_of(error: &SubmitError) -> StatusCode {
     match error {
         SubmitError::Refused(_) => StatusCode::CONFLICT,
+        SubmitError::TooLong(_) => StatusCode::INSUFFICIENT_STORAGE,
         SubmitError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

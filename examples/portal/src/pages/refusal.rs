@@ -14,6 +14,7 @@ pub(super) fn submit_error(error: &SubmitError) -> Text {
         SubmitError::Unsafe(_) => text("submit-unsafe"),
         SubmitError::OutcomeUnknown => text("submit-outcome-unknown"),
         SubmitError::Busy => text("submit-busy"),
+        SubmitError::TooLong(_) => text("submit-too-long"),
         SubmitError::Closed => text("submit-unavailable"),
         _ => text("submit-internal"),
     }

@@ -59,6 +59,7 @@ impl From<Finding> for Row {
             "memory.volatile" => text("finding-memory-volatile"),
             "ledger.conflict" => text("finding-ledger-conflict"),
             "ledger.reloaded" => text("finding-ledger-reloaded"),
+            "ledger.too_long" => text("finding-ledger-too-long"),
             "sqlite.network_file_system" => text("finding-network-file-system"),
             "sqlite.volatile_file_system" => text("finding-volatile-file-system"),
             "sqlite.journal_mode" | "sqlite.synchronous" | "sqlite.foreign_keys" => {
