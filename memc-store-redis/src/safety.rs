@@ -1,7 +1,6 @@
 //! What stands against trusting a server with what it acknowledges.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use memc_core::store::{Finding, Severity};
@@ -88,20 +87,9 @@ fn of_info(info: &HashMap<&str, &str>) -> Vec<Finding> {
     findings
 }
 
-/// What goes over a network is worth knowing; over this machine's loopback interface it is nobody else's.
 fn of_connection(target: &Target, address: &Address) -> Option<Finding> {
-    let host = address.host.as_str();
-    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback());
-    (target.tls.is_none() && !here).then(|| {
-        note(
-            "redis.plaintext",
-            &format!(
-                "the connection to {address} is not encrypted: whoever can listen to the network in between reads \
-                 the password, and whoever can change it changes the fleet. Set up TLS on the server and write \
-                 rediss://, or keep it on a network of its own"
-            ),
-        )
-    })
+    let plain = target.tls.is_none();
+    plain.then(|| Finding::plaintext("redis", &address.host, &address.to_string(), "rediss://")).flatten()
 }
 
 /// Not a finding: there is a limit, so the policy matters.

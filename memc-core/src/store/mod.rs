@@ -77,6 +77,26 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// A note that a connection to a server is not encrypted, unless that server is on this machine: what goes over its
+    /// loopback interface is nobody else's. `kind` is what the store's codes begin with, `address` is for people, and
+    /// `how` says what to write for an encrypted one.
+    #[must_use]
+    pub fn plaintext(kind: &str, host: &str, address: &str, how: &str) -> Option<Self> {
+        let here = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|it| it.to_canonical().is_loopback());
+        (!here).then(|| Finding {
+            severity: Severity::Note,
+            code: format!("{kind}.plaintext"),
+            message: format!(
+                "the connection to {address} is not encrypted: whoever can listen to the network in between reads \
+                 the password, and whoever can change it changes the fleet. Set up TLS on the server and write \
+                 {how}, or keep it on a network of its own"
+            ),
+        })
+    }
+}
+
 /// How many commits a turn reads at most before it says [`TurnError::Behind`]: what is read under the lock is kept
 /// small, the rest is caught up outside.
 pub const MOST_MISSED: usize = 256;

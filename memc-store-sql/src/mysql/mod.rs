@@ -94,6 +94,8 @@ impl Debug for MySql {
 impl Server for MySql {
     const KIND: &'static str = "mariadb";
 
+    const ENCRYPTED: &'static str = "?ssl-mode=VERIFY_IDENTITY";
+
     type Connection = MySqlConnection;
 
     fn statements() -> &'static Statements {
@@ -204,6 +206,16 @@ impl Server for MySql {
                      SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         raw_sql(begin).execute(connection).await.map(|_| ())
+    }
+
+    fn host(&self) -> Option<(&str, u16)> {
+        self.address.get_socket().is_none().then(|| (self.address.get_host(), self.address.get_port()))
+    }
+
+    async fn is_encrypted(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+        let cipher: (String, String) =
+            sqlx::query_as("SHOW SESSION STATUS LIKE 'Ssl_cipher'").fetch_one(connection).await?;
+        Ok(!cipher.1.is_empty())
     }
 
     async fn findings(connection: &mut MySqlConnection) -> Result<Vec<Finding>, sqlx::Error> {

@@ -101,6 +101,8 @@ impl Debug for Postgres {
 impl Server for Postgres {
     const KIND: &'static str = "postgres";
 
+    const ENCRYPTED: &'static str = "?sslmode=verify-full";
+
     type Connection = PgConnection;
 
     fn statements() -> &'static Statements {
@@ -187,6 +189,16 @@ impl Server for Postgres {
         // A table is one statement, which takes as long as it is long: each page of it has to come in time.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0";
         raw_sql(begin).execute(connection).await.map(|_| ())
+    }
+
+    fn host(&self) -> Option<(&str, u16)> {
+        let (host, socket) = (self.address.get_host(), self.address.get_socket());
+        (socket.is_none() && !host.starts_with('/')).then(|| (host, self.address.get_port()))
+    }
+
+    async fn is_encrypted(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        sqlx::query_scalar(encrypted).fetch_one(connection).await
     }
 
     async fn findings(connection: &mut PgConnection) -> Result<Vec<Finding>, sqlx::Error> {

@@ -38,6 +38,9 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
 
     type Connection: Session + Connection;
 
+    /// How an encrypted connection is asked for.
+    const ENCRYPTED: &'static str;
+
     fn statements() -> &'static Statements;
 
     /// Where it is and how to get in; not to be shown to anyone.
@@ -80,6 +83,14 @@ pub(crate) trait Server: Debug + Send + Sync + Sized + 'static {
     fn begin_reading(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The host and port that a connection goes to, unless it is a socket of this machine.
+    fn host(&self) -> Option<(&str, u16)>;
+
+    /// Whether this connection is encrypted.
+    fn is_encrypted(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
     /// What the server's settings say about what it acknowledges.
     fn findings(
@@ -148,7 +159,8 @@ pub(crate) async fn inspect<S: Server>(server: S, options: Options) -> Result<In
     let mut connection = inner.connect().await.map_err(reading)?;
     let settings = inner.in_time(S::settings(&mut connection)).await.map_err(reading)?;
     let applied = inner.in_time(S::applied(&mut connection)).await.map_err(reading)?;
-    let findings = inner.findings(&mut connection).await.map_err(reading)?;
+    let mut findings = inner.findings(&mut connection).await.map_err(reading)?;
+    findings.extend(inner.plaintext(&mut connection).await.map_err(reading)?);
     close(connection).await;
     Ok(Inspection { kind: S::KIND, settings, schema: version(&applied), findings })
 }
@@ -198,6 +210,16 @@ impl<S: Server> Inner<S> {
                 ),
             }]),
             findings => findings,
+        }
+    }
+
+    async fn plaintext(&self, connection: &mut S::Connection) -> Result<Option<Finding>, Failure> {
+        let Some((host, port)) = self.server.host() else { return Ok(None) };
+        let note = Finding::plaintext(S::KIND, host, &format!("{host}:{port}"), S::ENCRYPTED);
+        // By what the connection is: most parameters ask for an encrypted one only where the server offers it.
+        match note {
+            Some(note) => Ok((!self.in_time(S::is_encrypted(connection)).await?).then_some(note)),
+            None => Ok(None),
         }
     }
 
@@ -303,8 +325,11 @@ impl<S: Server> Store for ServerStore<S> {
             Ok(()) => inner.findings(&mut connection).await,
             Err(failure) => Err(failure),
         };
+        let plaintext = inner.plaintext(&mut connection).await;
         close(connection).await;
-        findings.map_err(reading)
+        let mut findings = findings.map_err(reading)?;
+        findings.extend(plaintext.map_err(reading)?);
+        Ok(findings)
     }
 }
 

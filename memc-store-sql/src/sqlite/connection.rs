@@ -212,14 +212,17 @@ pub(super) fn create(path: &Path) -> Result<PathBuf, ConnectError> {
 }
 
 /// What the settings of a connection say about what it acknowledges.
-pub(super) async fn findings(connection: &mut SqliteConnection) -> Result<Vec<Finding>, sqlx::Error> {
+pub(super) async fn findings(
+    connection: &mut SqliteConnection,
+    schema: Schema,
+) -> Result<Vec<Finding>, sqlx::Error> {
     let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
     let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
     let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await?;
-    Ok(judge(&journal, synchronous, foreign_keys))
+    Ok(judge(&journal, synchronous, foreign_keys, schema))
 }
 
-fn judge(journal: &str, synchronous: i64, foreign_keys: i64) -> Vec<Finding> {
+fn judge(journal: &str, synchronous: i64, foreign_keys: i64, schema: Schema) -> Vec<Finding> {
     let refuse = |setting: &str, is: &str, needed: &str, how: &str| Finding {
         severity: Severity::Refuse,
         code: format!("sqlite.{setting}"),
@@ -229,7 +232,19 @@ fn judge(journal: &str, synchronous: i64, foreign_keys: i64) -> Vec<Finding> {
     if !journal.eq_ignore_ascii_case("wal") {
         let how = "put the database on a local file system, which write-ahead logging needs, and run \
                    PRAGMA journal_mode = WAL while no other program has it open";
-        findings.push(refuse("journal_mode", journal, "wal", how));
+        let refused = refuse("journal_mode", journal, "wal", how);
+        findings.push(match schema {
+            Schema::Migrate => refused,
+            // Whoever only looks has not tried to switch it.
+            Schema::AsItIs => Finding {
+                severity: Severity::Note,
+                message: format!(
+                    "journal_mode is {journal}, wal is needed: opening a fleet on it switches it, and is refused if that cannot \
+                     be done"
+                ),
+                ..refused
+            },
+        });
     }
     // OFF, NORMAL, FULL, EXTRA: <https://www.sqlite.org/pragma.html#pragma_synchronous>
     if synchronous < 2 {
@@ -255,6 +270,7 @@ mod tests {
 
     #[test]
     fn unsafe_settings_are_refused_by_name() {
+        let judge = |journal, synchronous, keys| judge(journal, synchronous, keys, Schema::Migrate);
         assert_eq!(judge("wal", 2, 1), []);
         assert_eq!(judge("WAL", 3, 1), []);
         let codes: Vec<_> = judge("delete", 1, 0).into_iter().map(|it| (it.severity, it.code)).collect();

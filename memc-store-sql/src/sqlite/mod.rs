@@ -211,10 +211,10 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {
         self.inner.connections().await?;
-        // Opened as every writer is.
         let reading = |error| failure(error).reading("check");
-        let mut connection = connection::writer(&self.inner.path).await.map_err(reading)?;
-        let mut findings = connection::findings(&mut connection).await.map_err(reading)?;
+        // Not as a writer, which switches the file to write-ahead logging: looking changes nothing.
+        let mut connection = connection::long_reader(&self.inner.path).await.map_err(reading)?;
+        let mut findings = connection::findings(&mut connection, self.inner.schema).await.map_err(reading)?;
         connection::close(connection).await;
         findings.extend(file_system::finding(&self.inner.path));
         Ok(findings)

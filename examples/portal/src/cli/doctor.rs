@@ -172,7 +172,32 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
             format_args!("{name} has {} and {} are booked", view.host.memory, view.booked),
         );
     }
+    waiting(&state, report);
     Some(state)
+}
+
+/// Hosts that take nothing new since a restore.
+fn waiting(state: &State, report: &mut Report) {
+    let clusters = state.clusters().map(|it| (state.unobserved(it.id), it.name.as_str()));
+    let mut waiting: Vec<(u32, &str)> = clusters.filter(|(hosts, _)| *hosts > 0).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    waiting.sort_unstable_by(|one, other| other.cmp(one));
+    let hosts: u32 = waiting.iter().map(|(hosts, _)| hosts).sum();
+    let named: Vec<String> =
+        waiting.iter().take(5).map(|(hosts, cluster)| format!("{hosts} in {cluster}")).collect();
+    let more = if waiting.len() > named.len() { ", …" } else { "" };
+    report.note(
+        "host.waiting",
+        format_args!(
+            "{hosts} hosts take nothing new since the restore, because their ports were not looked at yet ({}{more}). It \
+             ends by itself, host by host, once a portal that observes finds that every port of the cluster's range \
+             accepts or refuses a connection, and that every instance it knew as running there accepts one. \
+             Administration, Hosts says which wait; state a host that is gone lost",
+            named.join(", ")
+        ),
+    );
 }
 
 /// What was compared, and what came of it.

@@ -221,6 +221,54 @@ async fn the_doctor_looks_at_everything() {
     assert!(!String::from_utf8_lossy(&broken.stderr).contains("panicked"));
 }
 
+#[tokio::test]
+async fn looking_says_which_hosts_wait_and_leaves_the_file_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    succeed(&["user", "add", "ada", "--admin", "--password-stdin", "--store", store], "correct horse");
+    let token = succeed(&["token", "create", "--user", "ada", "--store", store], "");
+    let served = Served::start(store, &["--no-observe"]);
+    let done = async |path: &'static str, body: serde_json::Value| {
+        let (status, said) = api(&served.address, token.trim(), "POST", path, "", &body).await.unwrap();
+        assert_eq!(status, 201, "{said}");
+    };
+    for (cluster, hosts) in [("web", 1), ("jobs", 2)] {
+        done("/clusters", serde_json::json!({"name": cluster, "first_port": 11210, "last_port": 11211}))
+            .await;
+        for host in 1..=hosts {
+            let (name, address) = (format!("{cluster}{host}.example.com"), format!("127.{hosts}.0.{host}"));
+            let body =
+                serde_json::json!({"name": name, "cluster": cluster, "address": address, "memory_mib": 1024});
+            done("/hosts", body).await;
+        }
+    }
+    stop(served);
+    let report = succeed(&["doctor", "--deep", "--store", store], "");
+    assert!(report.contains("3 hosts") && !report.contains("host.waiting"), "{report}");
+
+    succeed(&["restored", "--reason", "a test", "--store", store], "");
+    let options = SqliteConnectOptions::new().filename(directory.path().join("memc.db"));
+    let journal = async |statement: &'static str| {
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let mode: String = sqlx::query_scalar(statement).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        mode
+    };
+    assert_eq!(journal("PRAGMA journal_mode = DELETE").await, "delete");
+    let report = succeed(&["doctor", "--deep", "--store", store], "");
+    for note in [
+        "host.waiting: 3 hosts take nothing new since the restore, because their ports were not looked at yet (2 in jobs, 1 in \
+         web). It ends by itself",
+        "sqlite.journal_mode: journal_mode is delete, wal is needed",
+        "0 wrong, 2 notes",
+    ] {
+        assert!(report.contains(note), "{note}: {report}");
+    }
+    assert_eq!(journal("PRAGMA journal_mode").await, "delete", "looking switches nothing");
+    drop(Served::start(store, &["--no-observe"]));
+    assert_eq!(journal("PRAGMA journal_mode").await, "wal");
+}
+
 #[test]
 fn forgetting_says_what_stays() {
     let directory = tempfile::tempdir().unwrap();
