@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use common::fleet::{allocate, found};
 use common::{Then, append, append_changes, drop_turns, load, one, refusals};
-use memc_core::Fleet;
 use memc_core::ledger::{Change, Commit, Head};
 use memc_core::model::{
     Cluster, ClusterId, ClusterName, Host, HostId, HostName, HostStatus, Key, Mib, Policy, Port, PortRange,
     Record, Revision, Team, TeamId,
 };
 use memc_core::store::TurnError;
+use memc_core::{Fleet, fleet};
 use memc_store_sql::{ConnectError, Options, connect, connect_with};
 use memc_test_servers::{MariaDb, Postgres, Server};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, raw_sql};
@@ -452,6 +452,44 @@ async fn unsafe_settings_of_mariadb_are_refused() {
     assert_eq!(refusals(&*store).await, [""; 0], "what others keep there");
     run(&server, "ALTER TABLE requests ENGINE = Aria").await;
     assert_eq!(refusals(&*store).await, ["mariadb.engine"]);
+}
+
+/// Galera loses acknowledged transactions where several servers write; one is enough to be refused.
+#[tokio::test]
+async fn galera_is_refused() {
+    let mut server = MariaDb::start(&[]);
+    let store = connect(&server.url()).await.expect("connect");
+    append(&*store, Head::EMPTY).await.expect("append");
+    let provider = format!("gmcast.listen_addr=tcp://127.0.0.1:{}", free_port());
+    server.restart_with(&[
+        ("wsrep-on", "ON"),
+        ("wsrep-provider", "/usr/lib/galera/libgalera_smm.so"),
+        ("wsrep-cluster-address", "gcomm://"),
+        ("wsrep-node-address", "127.0.0.1"),
+        ("wsrep-provider-options", &provider),
+        ("binlog-format", "ROW"),
+    ]);
+    let told = "wsrep_on is ON, OFF is needed: Galera with several writers loses transactions";
+    // Where it became so, nothing more is written.
+    let at = store.head().await.expect("head");
+    let refused = append(&*store, at).await.expect_err("an append");
+    assert!(matches!(&refused, TurnError::Store(why) if why.to_string().contains(told)), "{refused:?}");
+    // Where it is so from the beginning, no fleet is opened.
+    run(&server, "DROP DATABASE memc; CREATE DATABASE memc").await;
+    let store = connect(&server.url()).await.expect("connect");
+    assert_eq!(refusals(&*store).await, ["mariadb.wsrep_on"]);
+    let refused =
+        Fleet::open(store.clone(), fleet::Options::default()).await.expect_err("a fleet").to_string();
+    assert!(refused.contains(told) && refused.contains("accept"), "{refused}");
+    // Unless the loss is accepted.
+    let options = fleet::Options { accept_risks: true, ..fleet::Options::default() };
+    let fleet = Fleet::open(store, options).await.expect("a fleet");
+    found(&fleet).await;
+    assert!(fleet.status().findings.iter().any(|finding| finding.message.contains(told)));
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A change of the schema is no transaction on MariaDB: one that broke off is made again.

@@ -7,6 +7,6 @@ cd "$(dirname "$0")/../.."
 
 . scripts/lib/apt.sh
 
-for package in postgresql mariadb-server redis-server sqlite3 openssl; do
+for package in postgresql mariadb-server galera-4 redis-server sqlite3 openssl; do
     apt_install_quietly $package
 done

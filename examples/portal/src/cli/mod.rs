@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use memc_core::fleet::OpenError;
 
 /// Self-service memcached: a portal with pages, a JSON API and the pillar for Salt.
 ///
@@ -109,6 +110,11 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 
 fn fail(error: &Failure) -> ExitCode {
     eprintln!("memc-portal: {error}");
+    if let Some(OpenError::Unsafe(_)) = error.downcast_ref() {
+        eprintln!(
+            "memc-portal: --accept-unsafe-store accepts the loss; every page of operators then says so"
+        );
+    }
     ExitCode::FAILURE
 }
 

@@ -360,6 +360,7 @@ async fn an_unsafe_store_is_refused_unless_its_risk_is_accepted() {
     let refused = run(&[&["serve", "--listen", "127.0.0.1:0"], &places[..]].concat(), "");
     let errors = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && errors.contains(told), "{errors}");
+    assert!(errors.contains("--accept-unsafe-store"), "{errors}");
     let served = Served::start(&server.url(), &["--accounts", &accounts, "--accept-unsafe-store"]);
     assert_eq!(request(&served.address, "GET", "/readyz", &[], "").await.unwrap().0, 200);
     // Whether it was accepted or not, it is wrong.
