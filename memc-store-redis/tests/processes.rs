@@ -14,7 +14,7 @@ use ledger::{One, append, append_at_the_end, assert_sound, open};
 use memc_core::ledger::{Commit, Head};
 use memc_core::model::{Revision, Timestamp};
 use memc_core::store::{Decide, Store, TurnError};
-use memc_test_servers::{Wanting, assert_fair};
+use memc_test_servers::{Others, assert_fair};
 use server::{Server, signal};
 use tempfile::TempDir;
 
@@ -91,19 +91,20 @@ impl Place {
 
 /// Takes turns, each with one commit, until told to stop. Where the shares count, each waits for the others to ask.
 async fn turns(place: &Place, number: usize) {
-    let fair = std::env::var("MEMC_FAIR").ok();
-    let wanting =
-        fair.map(|count| Wanting::among(count.parse().unwrap(), number, &place.directory.join("wanting")));
+    let fair = std::env::var("MEMC_FAIR").ok().map(|count| count.parse::<usize>().unwrap());
+    let others = fair.map(|count| {
+        let url = place.url.clone();
+        Others::wait_in(count - 1, move || {
+            let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+            move || redis::cmd("ZCARD").arg("{memc}:queue").query(&mut connection).unwrap()
+        })
+    });
     let store = open(&place.url).await;
     place.signal(&format!("opened-{number}"));
     place.wait_for("go").await;
     let mut at = Head::EMPTY;
     while !place.has("stop") {
-        if let Some(wanting) = &wanting {
-            wanting.asks();
-        }
-        let mut turn =
-            InTurn { wanting: wanting.as_ref(), one: One { at, who: format!("process:{number}") } };
+        let mut turn = InTurn { others: others.as_ref(), one: One { at, who: format!("process:{number}") } };
         at = match store.turn(at, &mut turn).await {
             Ok(head) => head,
             Err(TurnError::Behind) => {
@@ -115,14 +116,14 @@ async fn turns(place: &Place, number: usize) {
 }
 
 struct InTurn<'a> {
-    wanting: Option<&'a Wanting>,
+    others: Option<&'a Others>,
     one: One,
 }
 
 impl Decide for InTurn<'_> {
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
-        if let Some(wanting) = self.wanting {
-            wanting.has_it();
+        if let Some(others) = self.others {
+            others.are_there();
         }
         self.one.decide(missed, now)
     }
@@ -151,7 +152,7 @@ async fn share_among(children: usize) {
     assert_sound(&store).await;
     let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
     let actors: Vec<&str> = commits.iter().map(|commit| commit.actor.as_str()).collect();
-    assert_fair(&actors, children);
+    assert_fair(&actors, children, 100);
 }
 
 #[tokio::test]

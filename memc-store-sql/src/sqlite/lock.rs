@@ -3,7 +3,9 @@
 //! Two files beside the database, each locked as a whole (`flock`): a process takes `<database>.next`, then
 //! `<database>.turn`, then lets go of `next`. Whoever has just had a turn is back at `next`, behind those who wait
 //! there, so that nobody is starved; a single lock would go to the same process again and again. The kernel lets go of
-//! a lock when its process ends, however it ends.
+//! a lock when its process ends, however it ends. It wakes all who wait for one at once, and whoever runs first has it: on
+//! a busy machine somebody at `next` may be passed a few times in a row (19 foreign turns were seen once in 4,800 waits of
+//! four processes, beside four loops that take all of two cores).
 //!
 //! The locks are for fairness and for naming who is in the way. Safety does not rest on them: a turn is one
 //! `BEGIN IMMEDIATE` transaction that compares the ledger's end.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use authority::Authority;
-pub use turns::{Wanting, assert_fair};
+pub use turns::{Others, assert_fair};
 
 /// Only here; and checkpoints as rare as they are usually, although the log's files are small.
 const POSTGRES: [&str; 4] =
