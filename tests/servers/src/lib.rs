@@ -138,7 +138,7 @@ impl Server {
     /// End all its processes at once, without a chance to put anything in order.
     pub fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
-            let all = process::family(child.id());
+            let all = process::stop(child.id());
             process::signal("KILL", &all);
             let _ = child.wait();
             process::wait_for_end(&all);
@@ -161,7 +161,7 @@ impl Server {
 
     /// Stop all its processes where they are: connections stay open, nothing answers.
     pub fn stop_process(&self) {
-        process::signal("STOP", &process::family(self.pid()));
+        process::stop(self.pid());
     }
 
     /// Let its processes go on.

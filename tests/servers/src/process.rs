@@ -17,6 +17,16 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
     family
 }
 
+/// Stop a process where it is, then its family, and name them. It first: one that goes on starts others meanwhile, as a
+/// database does for a connection, and those would be left.
+pub(crate) fn stop(pid: u32) -> Vec<u32> {
+    signal("STOP", &[pid]);
+    wait(&[pid], |state| matches!(state, 'T' | 'Z'));
+    let family = family(pid);
+    signal("STOP", &family);
+    family
+}
+
 /// Every process and its parent, see proc_pid_stat(5).
 fn parents() -> Vec<(u32, u32)> {
     let processes = std::fs::read_dir("/proc").expect("/proc: servers for tests need Linux");
@@ -40,9 +50,14 @@ pub(crate) fn signal(name: &str, pids: &[u32]) {
 }
 
 pub(crate) fn wait_for_end(pids: &[u32]) {
+    wait(pids, |state| state == 'Z');
+}
+
+/// Until all are in such a state, or gone.
+fn wait(pids: &[u32], done: impl Fn(char) -> bool) {
     let since = Instant::now();
-    while pids.iter().any(|pid| stat(*pid).is_some_and(|(state, _)| state != 'Z')) {
-        assert!(since.elapsed() < PATIENCE, "a server's processes do not end");
+    while pids.iter().any(|pid| stat(*pid).is_some_and(|(state, _)| !done(state))) {
+        assert!(since.elapsed() < PATIENCE, "a server's processes neither stop nor end");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
 }
