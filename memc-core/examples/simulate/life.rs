@@ -197,7 +197,9 @@ impl Life {
                 blocked_ports: blocked.iter().map(|number| port(*number)).collect::<BTreeSet<Port>>(),
             };
             self.must(Command::AddHost { name: name(&host_name(at)), spec })?;
-            self.second.hosts.push(Host::new(memory, rack, blocked));
+            let view = self.ledger.state.host_named(&name(&host_name(at)));
+            let number = view.map_or(0, |view| view.host.id.get());
+            self.second.hosts.push(Host::new(number, memory, rack, blocked));
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub(crate) enum Status {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
+    /// The fleet's number of it, by which equals are told apart.
+    pub(crate) number: u64,
     pub(crate) memory: u64,
     pub(crate) rack: usize,
     pub(crate) status: Status,
@@ -94,8 +96,9 @@ pub(crate) struct Second {
 }
 
 impl Host {
-    pub(crate) fn new(memory: u64, rack: usize, blocked: Vec<u16>) -> Self {
+    pub(crate) fn new(number: u64, memory: u64, rack: usize, blocked: Vec<u16>) -> Self {
         Host {
+            number,
             memory,
             rack,
             status: Status::Active,
@@ -138,6 +141,13 @@ impl Host {
         let spoken_for = self.processes.len() + self.retired.len() + self.blocked.len() + self.found.len();
         spoken_for < rules.ports.len() || self.port(rules, now).is_some()
     }
+}
+
+/// Where in 0..1 equal hosts stand, as 63 bits after the point: a number times √2, without what is before the point. The
+/// factor's last bit is 1, so that no two numbers have one place.
+fn place_among_equals(number: u64) -> u128 {
+    let root_of_two = (1_u128 << 127).isqrt() | 1;
+    u128::from(number) * root_of_two % (1 << 63)
 }
 
 impl Second {
@@ -202,7 +212,7 @@ impl Second {
                     let host = &self.hosts[*at];
                     let left = (host.open(&self.rules) - booked[*at]) as i64;
                     let left = if self.rules.balance { -left } else { left };
-                    (held[host.rack], left, host.processes.len(), *at)
+                    (held[host.rack], left, host.processes.len(), place_among_equals(host.number))
                 });
             let Some(best) = best else { break };
             held[self.hosts[best].rack] += 1;

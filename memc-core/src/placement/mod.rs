@@ -19,8 +19,9 @@
 //!   refused for it.
 //! - **Spread first, then best fit**: as many racks as possible, and among the hosts of those the one with the least
 //!   room that is enough, so that large holes stay for large requests. A cluster may ask for the most room instead
-//!   ([`FillOrder`](crate::model::FillOrder)). Ties have a total order (fewest instances, then the host's number), so
-//!   that an index rebuilt from a load and one folded from commits decide alike.
+//!   ([`FillOrder`](crate::model::FillOrder)). Ties have a total order (fewest instances, then the host's number,
+//!   scattered so that racks are not filled one after another), so that an index rebuilt from a load and one folded from
+//!   commits decide alike.
 //! - **Skipping full racks is exact.** Equal sizes with at most one a host and r a rack form a partition matroid (Edmonds
 //!   1971). *Proof*: which host of a rack is taken changes nothing for another rack, nor how many more that rack takes, so
 //!   rack i takes at most cᵢ = min(r − already there, its hosts with room), whatever was chosen before. A choice that skips

@@ -11,10 +11,11 @@ use crate::world::*;
 /// Three hosts on racks of their own, and cache `a` of two instances on `m1` and `m2`.
 fn two_of_three() -> World {
     let mut world = World::new(Policy::default(), 200);
-    for host in ["m1", "m2", "m3"] {
+    for host in ["m1", "m2"] {
         world.ok(add_host(host, 4096, Some(host)));
     }
     world.ok(allocate("a", 100, 2));
+    world.ok(add_host("m3", 4096, Some("m3")));
     world.run_all("a");
     world
 }
@@ -161,10 +162,8 @@ fn plans_whose_steps_do_not_fit_do_not_start() {
 #[test]
 fn every_prefix_of_a_plan_is_judged_with_what_the_steps_before_leave() {
     let mut world = World::new(Policy { grow_headroom_percent: 0, ..Policy::default() }, 10_000);
-    for host in ["m1", "m2", "m3"] {
+    for (host, cache) in [("m1", "a"), ("m2", "b"), ("m3", "c")] {
         world.ok(add_host(host, 600, None));
-    }
-    for cache in ["a", "b", "c"] {
         world.ok(allocate(cache, 400, 1));
     }
     let [a, b] = ["a", "b"].map(|cache| world.instances(cache)[0].clone());

@@ -186,13 +186,16 @@ impl<D: Driver> Pair<D> {
             let (cluster, team) = (name("web"), name(team));
             founding.push(Command::SetQuota { cluster, team, memory: mib(2500) });
         }
-        let mut second = Second::new(rules, vec![2500; TEAMS.len()]);
+        let second = Second::new(rules, vec![2500; TEAMS.len()]);
+        let mut pair = Pair { driver, second, changed: vec![false; hosts.len()] };
         for (at, &(memory, rack)) in hosts.iter().enumerate() {
             founding.push(add_host(&host_name(at), memory, rack_name(rack).as_deref()));
-            second.hosts.push(Host::new(memory, rack, Vec::new()));
         }
-        let mut pair = Pair { driver, second, changed: vec![false; hosts.len()] };
         founding.into_iter().for_each(|command| pair.ok(command));
+        for (at, &(memory, rack)) in hosts.iter().enumerate() {
+            let number = pair.driver.state().host_named(&name(&host_name(at))).unwrap().host.id.get();
+            pair.second.hosts.push(Host::new(number, memory, rack, Vec::new()));
+        }
         pair
     }
 

@@ -98,7 +98,7 @@ fn broken_rules_are_found() {
     let mut second = Second::new(rules, vec![10_000]);
     // 161 MiB are booked for one of 100.
     for (memory, rack) in [(1000, 0), (1000, 0), (1000, 1), (170, 2), (160, 2)] {
-        second.hosts.push(Host::new(memory, rack, vec![11214]));
+        second.hosts.push(Host::new(0, memory, rack, vec![11214]));
     }
     second.hosts[2].status = Status::Cordoned;
     second.hosts[1].retired.insert(11213, 2000);

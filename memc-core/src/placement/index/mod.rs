@@ -549,6 +549,11 @@ mod tests {
         }
     }
 
+    /// √2 times a number in units of 2^-63, without what is before the point.
+    fn scattered(host: usize) -> u128 {
+        host as u128 * ((1_u128 << 127).isqrt() | 1) % (1 << 63)
+    }
+
     /// So many more hosts on rack 0, or as many fewer again. No request finds one: their ports never come free.
     fn crowd(index: &mut Index, order: FillOrder, number: u64, there: bool) {
         for host in 1000..1000 + number {
@@ -666,7 +671,7 @@ mod tests {
                     .min_by_key(|host| {
                         let (free, number, instances, _) = hosts[*host];
                         let free = if order == FillOrder::Pack { free } else { 1000 - free };
-                        (held[number as usize], free, instances, *host)
+                        (held[number as usize], free, instances, scattered(*host))
                     });
                 let Some(best) = best else { break };
                 held[hosts[best].1 as usize] += 1;
