@@ -626,5 +626,13 @@ async fn a_commit_may_be_nearly_as_long_as_the_servers_messages() {
     at = append_changes(&*store, at, vec![long(MIB / 8).remove(0); 16]).await.expect("append");
     let refused = append_changes(&*store, at, long(MIB)).await;
     assert!(matches!(refused, Err(TurnError::TooLong(_))), "{refused:?}");
+    at = append(&*store, at).await.expect("append");
+
+    // What is too short for the server to be asked fits in any case, and what was longer before is still read.
+    server.restart_with(&[("max_allowed_packet", "256K")]);
+    assert!(store.commits(Revision::new(1), 1).await.expect("commits")[0].changes == long(9 * MIB)[0]);
+    for kib in [60, 90, 120, 180, 250] {
+        at = append_changes(&*store, at, vec![long(kib << 6).remove(0); 16]).await.expect("append");
+    }
     append(&*store, at).await.expect("append");
 }

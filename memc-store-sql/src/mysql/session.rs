@@ -108,9 +108,10 @@ async fn run_apart(
     Ok(if upserts(step) { 1 } else { done.rows_affected() })
 }
 
-/// Bytes in the steps' texts from which on the server is asked how long a message may be: every one takes as much, unless it
-/// was told otherwise, which a finding says.
-const ASKED_FROM: usize = 256 << 10;
+/// Bytes in the steps' texts from which on the server is asked how long a message may be. In digits, with what is around
+/// them, fewer fit into 256 KiB, which is the least that is told to do: a batch of short commits must not come to a message
+/// that is too long, as each of them could be carried out.
+const ASKED_FROM: usize = 64 << 10;
 
 /// How long a message the server takes. It closes the connection on a longer one, so that nobody would know why.
 async fn longest_message(connection: &mut MySqlConnection, steps: &[Step]) -> Result<usize, Failure> {
