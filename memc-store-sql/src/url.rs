@@ -41,6 +41,12 @@ pub(crate) fn parameters(url: &str, known: &[&str], told: &'static str) -> Resul
     }
 }
 
+/// An IPv6 address as a resolver takes it: in a URL it is in brackets, and the drivers leave them.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 /// The file of `sqlite:///absolute`, `sqlite://relative` or `sqlite:either`; `%20` and the like stand for their bytes.
 #[cfg(feature = "sqlite")]
 pub(crate) fn sqlite_path(url: &str) -> Result<PathBuf, ConnectError> {
@@ -117,6 +123,21 @@ mod tests {
             ["postgres://h/d?sslmod=verify-full", "x://h/d?sslmode=a&foo=1", "x://h/d?SSLMODE=a", "x://h/d?a"]
         {
             assert!(!known(url), "{url}");
+        }
+    }
+
+    #[cfg(all(feature = "postgres", feature = "mysql"))]
+    #[test]
+    fn an_address_of_ipv6_is_looked_up_without_its_brackets() {
+        use crate::server::Server;
+
+        for (host, meant) in
+            [("[::1]", "::1"), ("[fd00::5]", "fd00::5"), ("10.0.0.5", "10.0.0.5"), ("db", "db")]
+        {
+            let postgres = crate::postgres::server(&format!("postgres://memc@{host}:7000/memc")).unwrap();
+            assert_eq!(postgres.host(), Some((meant, 7000)));
+            let mysql = crate::mysql::server(&format!("mariadb://memc@{host}:7000/memc")).unwrap();
+            assert_eq!(mysql.host(), Some((meant, 7000)));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ledger::read_end;
 use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
 use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
-use crate::url::parameters;
+use crate::url::{parameters, without_brackets};
 use crate::{ConnectError, Options};
 use session::{failure, number};
 
@@ -71,6 +71,8 @@ pub(crate) fn server(url: &str) -> Result<MySql, ConnectError> {
     if address.get_database().is_none() {
         return Err(unusable("it names no database: write mysql://user:password@host:port/database"));
     }
+    let host = without_brackets(address.get_host()).to_owned();
+    let address = address.host(&host);
     // What names compare by, also where they come from parameters.
     let address = address.charset("utf8mb4").collation("utf8mb4_bin").disable_statement_logging();
     Ok(MySql { address })

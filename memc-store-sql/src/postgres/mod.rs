@@ -16,7 +16,7 @@ use crate::ledger::read_end;
 use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
 use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
-use crate::url::parameters;
+use crate::url::{parameters, without_brackets};
 use crate::value::Type;
 use crate::{ConnectError, Options};
 use session::{code, failure};
@@ -76,6 +76,8 @@ pub(crate) fn server(url: &str) -> Result<Postgres, ConnectError> {
     let address = PgConnectOptions::from_str(url).map_err(|_| {
         ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database")
     })?;
+    let host = without_brackets(address.get_host()).to_owned();
+    let address = address.host(&host);
     let address = match address.get_application_name() {
         None => address.application_name("memc"),
         Some(_) => address,

@@ -215,7 +215,8 @@ impl<S: Server> Inner<S> {
 
     async fn plaintext(&self, connection: &mut S::Connection) -> Result<Option<Finding>, Failure> {
         let Some((host, port)) = self.server.host() else { return Ok(None) };
-        let note = Finding::plaintext(S::KIND, host, &format!("{host}:{port}"), S::ENCRYPTED);
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let note = Finding::plaintext(S::KIND, host, &address, S::ENCRYPTED);
         // By what the connection is: most parameters ask for an encrypted one only where the server offers it.
         match note {
             Some(note) => Ok((!self.in_time(S::is_encrypted(connection)).await?).then_some(note)),
