@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use memc_core::Store;
-use memc_core::ledger::{Commit, Head};
-use memc_core::model::Revision;
+use memc_core::ledger::{Action, Commit, Head};
+use memc_core::model::{CommitId, Revision, Timestamp};
 use memc_core::store::{Decide, Finding, Load, MemoryStore, StoreError, TurnError};
 use tokio::sync::Semaphore;
+
+use crate::world::name;
 
 /// What the next turn does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,14 @@ pub(crate) enum Fault {
     UnknownDone,
     /// Does not write, and says neither.
     UnknownNotDone,
+    /// Takes its time, and others come meanwhile.
+    Slow,
+    /// Finds that it was another's turn, and lets decide again.
+    Twice,
+    /// Each of these after it was decided; nothing is written.
+    Behind,
+    Conflict,
+    TooLong,
 }
 
 #[derive(Debug)]
@@ -63,9 +73,30 @@ struct Spoiled<'a> {
 }
 
 impl Decide for Spoiled<'_> {
-    fn decide(&mut self, missed: Vec<Commit>, now: memc_core::model::Timestamp) -> Vec<Commit> {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
         let commits = self.by.decide(missed, now);
-        if self.fault == Fault::UnknownNotDone { Vec::new() } else { commits }
+        match self.fault {
+            Fault::UnknownDone | Fault::Slow => commits,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A commit of another process.
+struct Foreign(Head);
+
+impl Decide for Foreign {
+    fn decide(&mut self, _: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        vec![Commit {
+            revision: self.0.revision.next(),
+            id: CommitId::fresh(),
+            previous: self.0.id,
+            at: now,
+            actor: name("user:other"),
+            action: Action { name: "other".into(), target: "other".into(), detail: String::new() },
+            request: None,
+            changes: Vec::new(),
+        }]
     }
 }
 
@@ -106,8 +137,21 @@ impl Store for Flaky {
         if fault == Fault::Unavailable {
             return Err(TurnError::Store(lost()));
         }
-        inner.turn(at, &mut Spoiled { by, fault }).await?;
-        Err(TurnError::Unknown(lost()))
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let head = inner.turn(at, &mut Spoiled { by, fault }).await?;
+        match fault {
+            Fault::Slow => Ok(head),
+            Fault::Twice => {
+                inner.turn(head, &mut Foreign(head)).await?;
+                inner.turn(head, by).await
+            }
+            Fault::Behind => Err(TurnError::Behind),
+            Fault::Conflict => Err(TurnError::Conflict(lost())),
+            Fault::TooLong => Err(TurnError::TooLong("told to be".into())),
+            _ => Err(TurnError::Unknown(lost())),
+        }
     }
 
     async fn check(&self) -> Result<Vec<Finding>, StoreError> {

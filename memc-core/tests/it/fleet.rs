@@ -114,6 +114,65 @@ async fn what_waits_together_is_committed_together() {
     assert_eq!(store.turns.load(Ordering::SeqCst) - before, 2);
 }
 
+/// Whatever a turn comes to, and however many have joined it: each caller gets the answer to its own command.
+#[tokio::test(start_paused = true)]
+async fn answers_are_to_those_who_asked() {
+    use Fault::{Behind, Conflict, Slow, TooLong, Twice, Unavailable, UnknownDone, UnknownNotDone};
+    let faults = [Slow, Twice, Behind, Conflict, TooLong, UnknownDone, UnknownNotDone, Unavailable];
+    let store = Flaky::new();
+    let fleets = [open(&store).await, open(&store).await];
+    let (mut told, mut left) = ([0; 4], 0);
+    for (first, second) in faults.iter().flat_map(|first| faults.map(|second| (*first, second))) {
+        for fault in [Slow, first, second, Slow] {
+            store.next(fault);
+        }
+        let mut tasks = Vec::new();
+        for number in 0..40 {
+            // Every fourth asks for what somebody has asked for before.
+            let team =
+                format!("{first:?}-{second:?}-{}", number - usize::from(number % 4 == 3)).to_lowercase();
+            let (fleet, command) = (fleets[number % 2].clone(), Command::CreateTeam { name: name(&team) });
+            tasks.push((team, tokio::spawn(async move { fleet.submit(order(command)).await })));
+            if number % 5 == 0 {
+                tokio::task::yield_now().await;
+            }
+            if number % 10 == 9 {
+                // Who goes away takes no other's answer.
+                tasks.pop().unwrap().1.abort();
+            }
+        }
+        let mut given = Vec::new();
+        for (team, task) in tasks {
+            given.push((team, task.await.unwrap()));
+        }
+        let fresh = open(&store).await;
+        for (team, answer) in given {
+            let is_there = fresh.read(|state| state.teams().any(|it| it.name.as_str() == team));
+            match answer {
+                Ok(receipt) => {
+                    let before = Revision::new(receipt.revision.get() - 1);
+                    let commit = store.commits(before, 1).await.unwrap().remove(0);
+                    assert!(commit.action.target.ends_with(&team), "{team}: {commit:?}");
+                    told[0] += 1;
+                }
+                Err(SubmitError::Refused(refusal)) => {
+                    assert!(is_there && refusal.to_string().contains(&team), "{team}: {refusal}");
+                    told[1] += 1;
+                }
+                // Its double may have come later, and been carried out.
+                Err(SubmitError::Unavailable(_)) => told[2] += 1,
+                Err(SubmitError::TooLong(_) | SubmitError::Internal) => told[3] += 1,
+                Err(error) => panic!("{team}: {error}"),
+            }
+        }
+        // Where all have joined, fewer turns were taken.
+        left += std::mem::take(&mut *store.faults.lock().unwrap()).len();
+        fleets[0].refresh().await.unwrap();
+        assert!(fleets[0].read(|mine| fresh.read(|loaded| mine == loaded)));
+    }
+    assert!(left < 64 && told.iter().all(|told| *told > 0), "{left} {told:?}");
+}
+
 #[tokio::test]
 async fn a_refusal_is_of_the_ledgers_end_not_of_what_is_known_here() {
     let store = Flaky::new();
