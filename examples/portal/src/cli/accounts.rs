@@ -52,5 +52,5 @@ impl Accounts {
 }
 
 fn say(done: &str, Moved { users, members, tokens }: Moved) {
-    println!("{done}: {users} users, {members} memberships, {tokens} tokens");
+    say!("{done}: {users} users, {members} memberships, {tokens} tokens");
 }

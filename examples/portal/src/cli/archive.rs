@@ -81,7 +81,7 @@ impl Import {
         trust(&*store, risk.accepted()).await?;
         let moved = archive::import(&*store, open()?).await?;
         say("taken in and compared", &moved);
-        println!("Users and tokens are kept apart: `memc-portal accounts export` and `accounts import`.");
+        say!("Users and tokens are kept apart: `memc-portal accounts export` and `accounts import`.");
         Ok(())
     }
 }
@@ -135,11 +135,12 @@ pub(super) fn read(name: &Path, other: &str, what: &str) -> Result<BufReader<Fil
 fn say(done: &str, moved: &Moved) {
     let Moved { head, base, records, commits } = moved;
     match (records, commits) {
-        (0, _) => println!("{done}: {commits} commits, up to revision {}", head.revision),
-        (_, 0) => println!("{done}: {records} records as of revision {}, without history", head.revision),
-        _ => println!(
+        (0, _) => say!("{done}: {commits} commits, up to revision {}", head.revision),
+        (_, 0) => say!("{done}: {records} records as of revision {}, without history", head.revision),
+        _ => say!(
             "{done}: {records} records as of revision {}, and {commits} commits from there up to revision {}",
-            base.revision, head.revision
+            base.revision,
+            head.revision
         ),
     }
 }

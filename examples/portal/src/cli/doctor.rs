@@ -13,7 +13,7 @@ use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::inspect::Comparison;
-use super::places::{Inspected, Places};
+use super::places::{Inspected, Places, Unusable};
 use super::{Failure, inspect};
 use crate::accounts::{Accounts, TokenKind};
 
@@ -27,12 +27,12 @@ struct Report {
 impl Report {
     fn wrong(&mut self, code: &str, message: impl std::fmt::Display) {
         self.wrong += 1;
-        println!("WRONG     {code}: {message}");
+        say!("WRONG     {code}: {message}");
     }
 
     fn note(&mut self, code: &str, message: impl std::fmt::Display) {
         self.notes += 1;
-        println!("note      {code}: {message}");
+        say!("note      {code}: {message}");
     }
 
     fn finding(&mut self, Finding { severity, code, message }: Finding) {
@@ -54,11 +54,11 @@ pub(super) struct Doctor {
 
 pub(super) async fn run(Doctor { deep, places }: &Doctor) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
-    println!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
-    println!("store     {}", places.shown());
+    say!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
+    say!("store     {}", places.shown());
     let state = store(*deep, places, &mut report).await;
     accounts(places, state.as_ref(), &mut report).await;
-    println!("result    {} wrong, {} notes", report.wrong, report.notes);
+    say!("result    {} wrong, {} notes", report.wrong, report.notes);
     Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -71,9 +71,9 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
             return None;
         }
     };
-    println!("{kind:<10}{settings}");
+    say!("{kind:<10}{settings}");
     if let Some(schema) = schema {
-        println!("schema    version {schema}");
+        say!("schema    version {schema}");
     }
     let store = match places.find_store().await {
         Ok(store) => store,
@@ -88,7 +88,7 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
     if deep && let Some(path) = places.store_file() {
         integrity(&path, report).await;
     }
-    ledger(&*store, report).await;
+    ledger(places, &*store, report).await;
     if deep { fleet(&*store, report).await } else { None }
 }
 
@@ -110,7 +110,7 @@ async fn integrity(path: &Path, report: &mut Report) {
 }
 
 /// What the store says of itself: quick.
-async fn ledger(store: &dyn Store, report: &mut Report) {
+async fn ledger(places: &Places, store: &dyn Store, report: &mut Report) {
     match store.check().await {
         Ok(findings) => findings.into_iter().for_each(|it| report.finding(it)),
         Err(error) => report.wrong("store.check", error),
@@ -119,7 +119,7 @@ async fn ledger(store: &dyn Store, report: &mut Report) {
         Ok(head) => head,
         Err(error) => return report.wrong("ledger.head", error),
     };
-    println!("ledger    revision {}, format {}", head.revision, head.format);
+    say!("ledger    revision {}, format {}", head.revision, head.format);
     if head.format != FORMAT {
         report.wrong(
             "ledger.format",
@@ -127,7 +127,8 @@ async fn ledger(store: &dyn Store, report: &mut Report) {
         );
     }
     if head.revision == Revision::default() {
-        report.note("fleet.new", "the ledger is empty: `memc-portal serve` founds the fleet");
+        let missing = Unusable::NoFleet(places.shown());
+        report.wrong(missing.code(), missing);
     }
     let now = Timestamp::of_this_machine();
     if head.at > now.after(Duration::from_secs(60)) {
@@ -153,10 +154,10 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
     let state = compared.state;
     let head = state.head();
     match state.fleet() {
-        Some(fleet) => println!("fleet     {}, epoch {}, revision {}", fleet.id, fleet.epoch, head.revision),
-        None => println!("fleet     none yet"),
+        Some(fleet) => say!("fleet     {}, epoch {}, revision {}", fleet.id, fleet.epoch, head.revision),
+        None => say!("fleet     none yet"),
     }
-    println!(
+    say!(
         "holds     {} clusters, {} hosts, {} teams, {} caches, {} instances",
         state.clusters().count(),
         state.hosts().count(),
@@ -204,10 +205,10 @@ fn waiting(state: &State, report: &mut Report) {
 fn said(compared: &Comparison, report: &mut Report) {
     let Comparison { records, commits, first, older, different, broken, .. } = compared;
     if compared.is_whole() {
-        println!("compared  {records} records with the {commits} commits that made them");
+        say!("compared  {records} records with the {commits} commits that made them");
     } else {
         let newer = records - older;
-        println!(
+        say!(
             "compared  {newer} of {records} records with the {commits} commits that are kept, from revision {first} on: \
              what made the other {older} was forgotten"
         );
@@ -235,7 +236,7 @@ async fn accounts(places: &Places, state: Option<&State>, report: &mut Report) {
         Ok(url) => url,
         Err(error) => return report.wrong("accounts.unnamed", error),
     };
-    println!("accounts  {url}");
+    say!("accounts  {url}");
     let path = crate::accounts::file_of(&url);
     match path.as_deref().map_or(Ok(true), Path::try_exists) {
         Ok(true) => {}
@@ -261,7 +262,7 @@ async fn people(accounts: &Accounts, state: Option<&State>, report: &mut Report)
     let (users, tokens) = (accounts.users().await?, accounts.tokens_of(None).await?);
     let admins = users.iter().filter(|user| user.admin).count();
     let pillar = tokens.iter().filter(|token| token.kind == TokenKind::Pillar).count();
-    println!(
+    say!(
         "people    {} users, {admins} of them administrators; {} personal and {pillar} pillar tokens; schema version {}",
         users.len(),
         tokens.len() - pillar,

@@ -47,7 +47,7 @@ impl History {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let History::Forget(Forget { older_than: Days(days), places }) = self;
         let forgotten = places.forget_history(days).await?;
-        println!("forgotten: {forgotten} commits; the newest 5,000 stay, however old they are");
+        say!("forgotten: {forgotten} commits; the newest 5,000 stay, however old they are");
         Ok(())
     }
 }

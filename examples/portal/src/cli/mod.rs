@@ -1,6 +1,11 @@
 //! The command line: `memc-portal serve`, `user`, `token`, `accounts`, `doctor`, `restored`, `history`, `export`,
 //! `import`.
 
+/// Print a line, as `println!` does, but end the program where nobody takes it.
+macro_rules! say {
+    ($($line:tt)*) => { $crate::cli::say(format_args!($($line)*)) };
+}
+
 mod accounts;
 mod archive;
 mod doctor;
@@ -12,6 +17,8 @@ mod serve;
 mod token;
 mod user;
 
+use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::Resettable;
@@ -106,6 +113,15 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
             false => flag,
         })
         .mut_subcommands(without_empty_variables)
+}
+
+/// Whoever reads may have read enough, as `head` has, and a disk may be full: no bug of ours, and said by the exit code.
+fn say(line: fmt::Arguments<'_>) {
+    let Err(error) = writeln!(io::stdout(), "{line}") else { return };
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        eprintln!("memc-portal: standard output: {error}");
+    }
+    std::process::exit(1);
 }
 
 fn fail(error: &Failure) -> ExitCode {

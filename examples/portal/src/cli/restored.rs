@@ -26,8 +26,8 @@ impl Restored {
         let order = Order { actor: "operator:command-line".parse()?, request: None, command };
         fleet.submit(order).await?;
         let epoch = fleet.read(|state| state.fleet().map_or(0, |fleet| fleet.epoch));
-        println!("epoch {epoch}: hosts follow this store from their next pillar on");
-        println!(
+        say!("epoch {epoch}: hosts follow this store from their next pillar on");
+        say!(
             "No host takes anything new until a portal has looked at its ports: Administration, Hosts says which wait."
         );
         Ok(())

@@ -125,7 +125,7 @@ impl Serve {
         let observing = observer.map(|observer| tokio::spawn(observer.run()));
         let forgetting = self.history_days.map(|Days(days)| tokio::spawn(forget(self.places.clone(), days)));
 
-        println!("listening on http://{listen}");
+        say!("listening on http://{listen}");
         let served = serve::run(listener, serve::router(app, access)).await;
         if let Some(observing) = observing {
             observing.abort();

@@ -52,7 +52,7 @@ impl Token {
                     // A site may begin with the token that its Salt master needs.
                     None => places.create_accounts().await?.create_pillar_token(&label).await?,
                 };
-                println!("{}", made.token);
+                say!("{}", made.token);
                 Ok(())
             }
             Token::List(places) => {
@@ -62,7 +62,7 @@ impl Token {
                         TokenKind::Pillar => "pillar".to_owned(),
                     };
                     let made = jiff::Timestamp::from_second(token.created_at)?;
-                    println!("{}\t{what}\t{}\t{made}", token.id, token.label);
+                    say!("{}\t{what}\t{}\t{made}", token.id, token.label);
                 }
                 Ok(())
             }
@@ -72,7 +72,7 @@ impl Token {
                         format!("there is no token {id:?}: `memc-portal token list` shows them").into()
                     );
                 }
-                println!("{id} is revoked");
+                say!("{id} is revoked");
                 Ok(())
             }
         }

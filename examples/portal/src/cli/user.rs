@@ -76,13 +76,13 @@ impl User {
             User::Passwd { name, password, places } => {
                 let password = password.read()?;
                 places.open_accounts().await?.set_password(&name, &password).await?;
-                println!("{name} has a new password");
+                say!("{name} has a new password");
                 Ok(())
             }
             User::List(places) => {
                 for user in places.open_accounts().await?.users().await? {
                     let teams: Vec<&str> = user.teams.iter().map(TeamName::as_str).collect();
-                    println!(
+                    say!(
                         "{}\t{}\t{}",
                         user.name,
                         if user.admin { "admin" } else { "member" },
@@ -94,7 +94,7 @@ impl User {
             User::Remove { name, places } => {
                 let accounts = places.open_accounts().await?;
                 accounts.remove_user(&name).await?;
-                println!("{name} is removed");
+                say!("{name} is removed");
                 if !accounts.users().await?.iter().any(|user| user.admin) {
                     eprintln!("warning: there is no administrator any more");
                 }
@@ -113,7 +113,7 @@ impl Add {
         for team in &teams {
             accounts.add_member(team, &name).await?;
         }
-        println!("{name} is added");
+        say!("{name} is added");
         for team in missing(&places, &teams).await? {
             eprintln!("warning: there is no team {team} yet: {name} becomes a member when one is created");
         }

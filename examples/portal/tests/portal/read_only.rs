@@ -5,7 +5,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
-use crate::program::{Served, run, store_in, succeed};
+use crate::program::{Served, memc_portal, run, store_in, succeed};
 
 /// A store's URL, and what goes with it.
 struct Site {
@@ -160,16 +160,35 @@ async fn sqlite_stays_as_it_is() {
     assert_eq!(sqlx::query_scalar::<_, i64>(version).fetch_one(&mut database).await.unwrap(), 4);
 }
 
+/// As `head` does. It ends without a word, and not with success: not all was said.
+#[tokio::test]
+async fn who_reads_may_stop_reading() {
+    let site = Site::new(None);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut doctor = memc_portal();
+    let ended = doctor.args(site.with(&["doctor"])).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(1), &b""[..]), "{ended:?}");
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut token = memc_portal();
+    let ended = token.args(site.with(&["token", "create", "--pillar"])).stdout(full).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.starts_with("memc-portal: standard output: ") && !told.contains("panicked"), "{told}");
+}
+
 #[tokio::test]
 async fn an_empty_redis_has_no_fleet() {
     let server = Redis::start(&[]);
     let site = Site::new(Some(server.url()));
     site.is_refused("there is no fleet in redis://");
-    let report = succeed(&site.with(&["doctor"]), "");
-    for part in ["redis     ", "appendfsync always", "revision 0", "the ledger is empty", "people    1 users"]
-    {
-        assert!(report.contains(part), "{part}: {report}");
-    }
+    site.doctor_finds(&[
+        "redis     ",
+        "appendfsync always",
+        "revision 0",
+        "WRONG     store.missing: there is no fleet in redis://",
+        "people    1 users",
+    ]);
     site.serve_once();
     let report = succeed(&site.with(&["doctor"]), "");
     assert!(report.contains("revision 1"), "{report}");
