@@ -107,6 +107,8 @@ pub(crate) struct Campaign<'a> {
     url: String,
     pub(crate) journal: PathBuf,
     enough: PathBuf,
+    /// How many faults have begun.
+    pace: PathBuf,
     pub(crate) workers: Vec<Worker>,
     pub(crate) counter: Counter,
     pub(crate) backup: Backup,
@@ -171,6 +173,7 @@ impl<'a> Campaign<'a> {
             direct,
             url,
             enough: directory.path().join("enough"),
+            pace: directory.path().join("pace"),
             counter: Counter::open(&journal),
             journal,
             workers: Vec::new(),
@@ -188,6 +191,7 @@ impl<'a> Campaign<'a> {
             rewound: 0,
             directory,
         };
+        campaign.begin_fault(0);
         for number in 0..WORKERS {
             campaign.set_clock(number as usize, 0);
             let worker = campaign.spawn(number, 0);
@@ -201,6 +205,8 @@ impl<'a> Campaign<'a> {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.arg("worker").args(["--url", &self.url]);
         command.arg("--journal").arg(&self.journal).arg("--enough").arg(&self.enough);
+        let share = arguments.operations / (arguments.faults + 1) / u64::from(WORKERS * arguments.clients);
+        command.arg("--pace").arg(&self.pace).args(["--share", &share.to_string()]);
         command.args(["--number", &number.to_string(), "--run", &run.to_string()]);
         command.args(["--clients", &arguments.clients.to_string(), "--seed", &arguments.seed.to_string()]);
         if arguments.accept.is_some() {
@@ -222,6 +228,7 @@ impl<'a> Campaign<'a> {
                 self.random.shuffle(&mut due);
             }
             let fault = due.pop().expect("a kind of fault");
+            self.begin_fault(number);
             self.do_one(fault)?;
             *self.done.entry(fault).or_default() += 1;
             // Something is to be answered between one fault and the next.
@@ -229,6 +236,14 @@ impl<'a> Campaign<'a> {
             self.wait_for_answers(self.counter.answers + 1)?;
         }
         self.wait_for_answers(operations)
+    }
+
+    /// Clients ask as fast as they can until each has had its share of the operations for this fault.
+    fn begin_fault(&self, number: u64) {
+        // Renamed, so that nobody reads half a number.
+        let fresh = self.pace.with_extension("new");
+        std::fs::write(&fresh, number.to_string()).expect("a file");
+        std::fs::rename(&fresh, &self.pace).expect("the file can be renamed");
     }
 
     pub(crate) fn wait_for_answers(&mut self, count: u64) -> Result<(), String> {

@@ -20,6 +20,10 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(120);
 /// So many of 100 calls have a client that gives up waiting.
 const CUT_OFF: u64 = 21;
+/// Between two requests of a client that has had its share.
+const SLOWLY: Duration = Duration::from_millis(20);
+/// Timers tell no shorter time.
+const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked whether a new epoch has begun.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -32,6 +36,12 @@ pub(crate) struct Arguments {
     /// The file that says that it is enough.
     #[arg(long)]
     enough: PathBuf,
+    /// The file that says how many faults have begun.
+    #[arg(long)]
+    pace: PathBuf,
+    /// How many requests a client makes as fast as it can after each of them.
+    #[arg(long)]
+    share: u64,
     #[arg(long)]
     number: u32,
     /// How often this worker has been started.
@@ -66,6 +76,9 @@ async fn work(arguments: &Arguments) {
                 fleet: fleet.clone(),
                 journal: journal.clone(),
                 enough: arguments.enough.clone(),
+                pace: arguments.pace.clone(),
+                share: arguments.share,
+                had: (String::new(), 0),
                 prefix: format!("r{}", arguments.run),
                 random: Random::new(seed),
                 left_over: unanswered(&arguments.journal, &actor),
@@ -119,6 +132,10 @@ struct Client {
     fleet: Fleet,
     journal: Arc<Journal>,
     enough: PathBuf,
+    pace: PathBuf,
+    share: u64,
+    /// The fault that began last, and how many requests were made since.
+    had: (String, u64),
     actor: String,
     prefix: String,
     random: Random,
@@ -136,6 +153,7 @@ impl Client {
             if self.enough.exists() {
                 return;
             }
+            self.keep_pace().await;
             if self.random.percent(10) {
                 self.look().await;
             }
@@ -148,6 +166,20 @@ impl Client {
                 }
             };
             self.insist(&request, &ask).await;
+        }
+    }
+
+    /// A fault takes its time, and the faster the store the more is asked meanwhile: without this a campaign on SQLite
+    /// made 38 times the operations that it was meant to, and filled its disk.
+    async fn keep_pace(&mut self) {
+        let fault = std::fs::read_to_string(&self.pace).expect("the file of the pace");
+        if fault == self.had.0 {
+            self.had.1 += 1;
+        } else {
+            self.had = (fault, 0);
+        }
+        if self.had.1 > self.share {
+            tokio::time::sleep(SLOWLY).await;
         }
     }
 
@@ -194,6 +226,7 @@ impl Client {
         let outcome = if self.cut_off * 100 < self.asked * CUT_OFF {
             // Within what an answer takes, however fast the machine is.
             let patience = Duration::from_micros(self.random.below(self.took.as_micros() as u64 + 1));
+            let patience = if patience < TICK { Duration::ZERO } else { patience };
             tokio::time::timeout(patience, submitted).await.map_or(Outcome::CutOff, outcome)
         } else {
             outcome(submitted.await)
