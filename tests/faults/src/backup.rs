@@ -30,9 +30,12 @@ impl Backup {
         copy(&self.0, data);
     }
 
-    /// Copy a SQLite database that is in use.
+    /// Copy a SQLite database that is in use, as of one moment: `.backup` begins anew whenever another process has
+    /// written, and never ends where several do all the time.
     pub(crate) fn copy_database(&self, database: &Path) {
-        run(sqlite3(database).arg(format!(".backup '{}'", self.0.display())));
+        let fresh = self.0.with_extension("new");
+        run(sqlite3(database).arg(format!("VACUUM INTO '{}'", fresh.display())));
+        std::fs::rename(&fresh, &self.0).expect("the copy can be renamed");
     }
 
     /// Put the copy in place of what a SQLite database holds that is in use.
