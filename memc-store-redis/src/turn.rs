@@ -97,6 +97,8 @@ pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
     let _own = own.map_err(|_| too_late("the turns before it took too long"))?;
     let (mut known, mut ticket) = (at, Ticket::new(inner));
     loop {
+        // While others had the turn the caller has read what they appended.
+        known = by.reached(known);
         let begun = begin(inner, &mut ticket, known).await;
         let Some(answer) = begun.map_err(|failure| failure.reading("turn"))? else {
             if late() {

@@ -134,6 +134,10 @@ struct Spoiling<'a> {
 }
 
 impl Decide for Spoiling<'_> {
+    fn reached(&self, at: Head) -> Head {
+        self.by.reached(at)
+    }
+
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
         let mut commits = self.by.decide(missed, now);
         for commit in commits.iter_mut().filter(|commit| commit.actor.as_str() == POISONER) {

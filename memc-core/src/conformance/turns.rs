@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Fixture;
 use super::process::{Answer, append, assert_sound, commit, team};
-use crate::ledger::{Change, Head};
+use crate::ledger::{Change, Commit, Head};
 use crate::model::{CommitId, Revision, Timestamp};
-use crate::store::{MOST_MISSED, TurnError};
+use crate::store::{Decide, MOST_MISSED, TurnError};
 
 /// The commits of one turn are appended together, in their order.
 pub async fn a_batch_is_appended_whole(fixture: &dyn Fixture) {
@@ -47,6 +47,13 @@ pub async fn a_stale_turn_gets_what_it_missed(fixture: &dyn Fixture) {
         assert_eq!(answer.missed, store.commits(at.revision, 100).await.expect("commits"));
         assert_eq!(answer.missed.len(), count);
     }
+    // One who has read on meanwhile is told all of that, or what came after what it has read.
+    let known = store.commits(old.revision, 2).await.expect("commits").last().expect("a commit").head();
+    let mut reader = Reader { known, missed: Vec::new() };
+    assert_eq!(store.turn(old, &mut reader).await.expect("turn"), head);
+    let all = store.commits(old.revision, 100).await.expect("commits");
+    let rest = store.commits(known.revision, 100).await.expect("commits");
+    assert!(reader.missed == all || reader.missed == rest, "{:?}", reader.missed);
     // And what it appends continues that.
     let made = commit(head, head.at, "f", vec![Change::Put(team(6, head.revision.next()))]);
     let end = made.head();
@@ -54,6 +61,23 @@ pub async fn a_stale_turn_gets_what_it_missed(fixture: &dyn Fixture) {
     assert_eq!(store.turn(old, &mut answer).await.expect("turn"), end);
     assert_eq!(other.head().await.expect("head"), end);
     assert_sound(&*other).await;
+}
+
+/// A caller that has read on while it waited.
+struct Reader {
+    known: Head,
+    missed: Vec<Commit>,
+}
+
+impl Decide for Reader {
+    fn reached(&self, _at: Head) -> Head {
+        self.known
+    }
+
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.missed = missed;
+        Vec::new()
+    }
 }
 
 /// A turn reads a bounded number of missed commits; beyond that the caller has to catch up first.

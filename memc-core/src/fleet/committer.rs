@@ -1,14 +1,17 @@
 //! One task a process appends to the ledger: what is waiting is decided together and appended in one turn.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::SubmitError;
+use super::follower::Following;
 use super::shared::Shared;
-use crate::ledger::{Change, Commit, Inconsistent, Order, Receipt, decide};
+use crate::ledger::{Change, Commit, Head, Inconsistent, Order, Receipt, decide};
 use crate::model::{CommitId, Revision, Timestamp};
 use crate::store::{Decide, TurnError};
 
@@ -17,6 +20,8 @@ const MOST_AT_ONCE: usize = 64;
 /// Turns tried for one batch before its callers are told to try again: being behind or finding another history is
 /// cured by one more.
 const ATTEMPTS: usize = 8;
+/// How long a turn is waited for before what others append meanwhile is read, and how long between two such reads.
+const READ_AHEAD: Duration = Duration::from_millis(4);
 /// How often, and how far apart, an unknown outcome is looked up before its callers are told.
 const LOOK_UPS: u32 = 4;
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(250);
@@ -31,22 +36,22 @@ pub(super) struct Waiting {
 type Verdict = Result<Receipt, SubmitError>;
 type Queue = mpsc::Receiver<Waiting>;
 
-pub(super) async fn run(shared: Arc<Shared>, mut queue: Queue) {
+pub(super) async fn run(shared: Arc<Shared>, mut queue: Queue, following: Following) {
     let mut batch = Vec::with_capacity(MOST_AT_ONCE);
     while queue.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
-        commit(&shared, &mut batch, &mut queue).await;
+        commit(&shared, &following, &mut batch, &mut queue).await;
     }
 }
 
 /// Carry out what is in the batch, and answer.
-async fn commit(shared: &Shared, batch: &mut Vec<Waiting>, queue: &mut Queue) {
-    match commit_together(shared, batch, Some(queue)).await {
+async fn commit(shared: &Shared, following: &Following, batch: &mut Vec<Waiting>, queue: &mut Queue) {
+    match commit_together(shared, following, batch, Some(queue)).await {
         Ok(verdicts) => answer(batch, verdicts),
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
         Err(Repeats(_)) if batch.len() > 1 => {
             for waiting in batch.drain(..) {
                 let mut alone = vec![waiting];
-                let verdicts = commit_together(shared, &mut alone, None).await;
+                let verdicts = commit_together(shared, following, &mut alone, None).await;
                 answer(&mut alone, verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)]));
             }
         }
@@ -67,6 +72,7 @@ struct Repeats(SubmitError);
 /// The verdicts on the batch, in its order. Commands that have come into the queue until the turn begins join it.
 async fn commit_together(
     shared: &Shared,
+    following: &Following,
     batch: &mut Vec<Waiting>,
     mut queue: Option<&mut Queue>,
 ) -> Result<Vec<Verdict>, Repeats> {
@@ -77,9 +83,17 @@ async fn commit_together(
     }
     for _ in 0..ATTEMPTS {
         let queue = queue.as_deref_mut();
-        let mut turn = Turn { shared, batch, queue, verdicts: Vec::new(), commits: Vec::new(), broken: None };
+        let begun = AtomicBool::new(false);
+        let (verdicts, commits) = (Vec::new(), Vec::new());
+        let mut turn = Turn { shared, begun: &begun, batch, queue, verdicts, commits, broken: None };
         let at = shared.state().head();
-        let taken = shared.store().turn(at, &mut turn).await;
+        let taken = {
+            let mut taking = pin!(shared.store().turn(at, &mut turn));
+            tokio::select! {
+                taken = &mut taking => taken,
+                () = read_ahead(following, &begun) => taking.await,
+            }
+        };
         let Turn { verdicts, commits, broken, .. } = turn;
         let repaired = match taken {
             _ if broken.is_some() => {
@@ -130,6 +144,21 @@ async fn commit_together(
         }
     }
     all(batch, SubmitError::Unavailable("the ledger keeps changing under this process".into()))
+}
+
+/// Have the follower read what others append, until this process's turn has begun. What cannot be read is left to the
+/// turn, which finds out the same and says what it means.
+async fn read_ahead(following: &Following, begun: &AtomicBool) {
+    loop {
+        tokio::time::sleep(READ_AHEAD).await;
+        let (answer, answered) = oneshot::channel();
+        if begun.load(Ordering::Relaxed) || following.send(answer).is_err() {
+            return;
+        }
+        if !matches!(answered.await, Ok(Ok(_))) {
+            return;
+        }
+    }
 }
 
 fn fold(shared: &Shared, commits: &[Commit]) -> Result<(), Inconsistent> {
@@ -186,6 +215,8 @@ impl Decide for Reader<'_> {
 /// A batch within a turn.
 struct Turn<'a> {
     shared: &'a Shared,
+    /// Whether it is this process's turn.
+    begun: &'a AtomicBool,
     batch: &'a mut Vec<Waiting>,
     queue: Option<&'a mut Queue>,
     verdicts: Vec<Verdict>,
@@ -194,8 +225,13 @@ struct Turn<'a> {
 }
 
 impl Decide for Turn<'_> {
+    fn reached(&self, _at: Head) -> Head {
+        self.shared.state().head()
+    }
+
     /// Each command is decided on what the ones before it leave, in a draft that is undone before anyone can read it.
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        self.begun.store(true, Ordering::Relaxed);
         let mut state = self.shared.state_mut();
         self.verdicts.clear();
         self.commits.clear();

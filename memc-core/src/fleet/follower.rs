@@ -10,6 +10,8 @@ use crate::model::Revision;
 use crate::store::StoreError;
 
 type Asked = oneshot::Sender<Result<Revision, Arc<StoreError>>>;
+/// To ask the task.
+pub(super) type Following = mpsc::UnboundedSender<Asked>;
 
 /// Who asks joins only a check that has not been sent yet, so that nobody is answered from before they asked: those
 /// who come during one wait in the channel for the next.

@@ -16,6 +16,7 @@ use crate::ledger::{
 use crate::model::{HostName, Instance, Phase, Principal, Revision, Timestamp};
 use crate::pillar::{Document, document};
 use crate::store::{Finding, Store, StoreError};
+use follower::Following;
 use shared::Shared;
 
 /// How a [`Fleet`] is run.
@@ -118,7 +119,7 @@ pub struct Status {
 pub struct Fleet {
     shared: Arc<Shared>,
     queue: mpsc::Sender<committer::Waiting>,
-    refresh: mpsc::UnboundedSender<oneshot::Sender<Result<Revision, Arc<StoreError>>>>,
+    refresh: Following,
 }
 
 /// What operators should know of a store before anything is written to it.
@@ -146,7 +147,7 @@ impl Fleet {
         let shared = Arc::new(Shared::new(store, state, findings));
         let (queue, waiting) = mpsc::channel(options.queue.max(1));
         let (refresh, asked) = mpsc::unbounded_channel();
-        tokio::spawn(committer::run(shared.clone(), waiting));
+        tokio::spawn(committer::run(shared.clone(), waiting, refresh.clone()));
         tokio::spawn(follower::run(shared.clone(), asked, options.poll));
         tokio::spawn(watch::run(Arc::downgrade(&shared), options.check_every, options.accept_risks));
         let fleet = Fleet { shared, queue, refresh };

@@ -103,7 +103,7 @@ impl Store for MemoryStore {
 
     async fn turn(&self, at: Head, by: &mut dyn Decide) -> Result<Head, TurnError> {
         let mut ledger = self.ledger.lock().await;
-        let head = ledger.head();
+        let (head, at) = (ledger.head(), by.reached(at));
         if head.revision < at.revision || (head.revision == at.revision && head.id != at.id) {
             return Err(TurnError::Diverged(head));
         }

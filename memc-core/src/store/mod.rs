@@ -51,9 +51,18 @@ pub trait Decide: Send {
     /// as it is. The missed ones are all of those after the turn's `at`, oldest first; the answer's are complete and
     /// continue the last of them.
     ///
+    /// Commits that the caller has folded already do no harm.
+    ///
     /// A store may call it again within the same turn, with the commits missed since the last call (a store that
     /// learns only from a failed append that it was behind); then only the last answer counts.
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit>;
+
+    /// How far the caller has read on since it asked for a turn at `at`. A store may ask, the later the better, and
+    /// takes the answer for the turn's `at`: where several processes take turns, what the others appended is then read
+    /// while waiting and not within the turn.
+    fn reached(&self, at: Head) -> Head {
+        at
+    }
 }
 
 /// How much a finding matters.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use memc_core::Store;
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Slow,
     /// Finds that it was another's turn, and lets decide again.
     Twice,
+    /// Has to wait while another appends, and goes on once the caller has read that.
+    Waits,
     /// Each of these after it was decided; nothing is written.
     Behind,
     Conflict,
@@ -73,6 +76,10 @@ struct Spoiled<'a> {
 }
 
 impl Decide for Spoiled<'_> {
+    fn reached(&self, at: Head) -> Head {
+        self.by.reached(at)
+    }
+
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
         let commits = self.by.decide(missed, now);
         match self.fault {
@@ -134,6 +141,21 @@ impl Store for Flaky {
             return inner.turn(at, by).await;
         };
         let lost = || StoreError::unavailable("turn", "told to break");
+        if fault == Fault::Waits {
+            for _ in 0..2 {
+                let end = inner.head().await?;
+                inner.turn(end, &mut Foreign(end)).await?;
+            }
+            let end = inner.head().await?;
+            for tried in 0.. {
+                if by.reached(at) == end {
+                    break;
+                }
+                assert!(tried < 60_000, "what was appended is not read");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            return inner.turn(at, by).await;
+        }
         if fault == Fault::Unavailable {
             return Err(TurnError::Store(lost()));
         }

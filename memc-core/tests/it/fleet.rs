@@ -185,6 +185,19 @@ async fn a_refusal_is_of_the_ledgers_end_not_of_what_is_known_here() {
     assert!(matches!(&refused, SubmitError::Refused(refusal) if refusal.code() == "no_room"), "{refused}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_others_append_is_read_while_waiting_for_a_turn() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 4096, 10_000).await;
+    for name in ["a", "b"] {
+        store.next(Fault::Waits);
+        submit(&fleet, allocate(name, 8, 1)).await.unwrap();
+    }
+    // Not in a new state that a reload has made.
+    assert!(fleet.status().findings.is_empty(), "{:?}", fleet.status().findings);
+}
+
 #[tokio::test]
 async fn who_gives_up_waiting_still_has_the_command_carried_out() {
     let store = Flaky::new();

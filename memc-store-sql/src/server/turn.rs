@@ -15,7 +15,7 @@ use crate::value::Unreadable;
 pub(super) async fn run<S: Server>(
     inner: Arc<Inner<S>>,
     at: Head,
-    mut caller: Caller,
+    caller: Caller,
 ) -> Result<Head, TurnError> {
     // In the order of the callers of this handle; then among processes.
     let mut slot = tokio::select! {
@@ -50,6 +50,7 @@ async fn decide_and_write<S: Server>(
     caller: Caller,
 ) -> Result<Head, TurnError> {
     let end = end.map_err(|error| Failure::from(error).appending())?;
+    let at = caller.reached(at).await?;
     let Beginning { end, missed, now } = missed(connection, S::statements(), end, at, FORMAT).await?;
     let commits = caller.decide(missed, now).await?;
     append(connection, &end, &commits).await.map_err(Failure::appending)

@@ -12,7 +12,7 @@ use super::{Inner, STATEMENTS};
 use crate::ledger::{Beginning, append, end, head, missed};
 use crate::turn::{Caller, away};
 
-pub(super) async fn run(inner: Arc<Inner>, at: Head, mut caller: Caller) -> Result<Head, TurnError> {
+pub(super) async fn run(inner: Arc<Inner>, at: Head, caller: Caller) -> Result<Head, TurnError> {
     let connections = inner.connections().await?;
     // In the order of the callers of this handle; then among processes.
     let mut slot = tokio::select! {
@@ -78,8 +78,9 @@ impl Turn<'_> {
         let before = |error: TurnError| Ended::Before(error);
         begin(connection).await.map_err(|error| Ended::Unopened(failure(error).appending()))?;
         let end = end(connection, &STATEMENTS).await.map_err(|failure| before(failure.appending()))?;
+        let at = self.caller.reached(self.at).await.map_err(before)?;
         let Beginning { end, missed, now } =
-            missed(connection, &STATEMENTS, end, self.at, FORMAT).await.map_err(before)?;
+            missed(connection, &STATEMENTS, end, at, FORMAT).await.map_err(before)?;
         let commits = self.caller.decide(missed, now).await.map_err(before)?;
         let unsettled = self.inner.is_unsettled();
         if unsettled {

@@ -189,6 +189,10 @@ struct Noting<'a> {
 }
 
 impl Decide for Noting<'_> {
+    fn reached(&self, at: Head) -> Head {
+        self.by.reached(at)
+    }
+
     fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
         self.decided = true;
         self.by.decide(missed, now)
