@@ -31,6 +31,16 @@ struct Request {
     found: Option<Receipt>,
 }
 
+impl Request {
+    fn restored(&mut self, to: u64, waiting: bool) {
+        self.after = self.after.min(to);
+        if self.acknowledged.as_ref().is_some_and(|receipt| receipt.revision.get() > to) {
+            self.acknowledged = None;
+            self.may_be_done = waiting || self.undecided;
+        }
+    }
+}
+
 /// How many answers of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
@@ -120,17 +130,15 @@ impl Book {
         self.highest = self.highest.min(to);
         self.reads.restored(to);
         (self.judge, self.judged_to) = (Judge::default(), to);
-        for ((actor, request), entry) in &mut self.requests {
-            let waiting = self.waiting.get(actor) == Some(request);
-            entry.after = entry.after.min(to);
-            if waiting {
-                entry.across = Some(entry.across.map_or(to, |before| before.min(to)));
-            }
-            if entry.acknowledged.as_ref().is_some_and(|receipt| receipt.revision.get() > to) {
-                entry.acknowledged = None;
-                entry.may_be_done = waiting || entry.undecided;
-            }
+        for (actor, request) in &self.waiting {
+            let Some(entry) = self.requests.get_mut(&(actor.clone(), request.clone())) else {
+                continue;
+            };
+            entry.across = Some(entry.across.map_or(to, |before| before.min(to)));
+            entry.restored(to, true);
         }
+        // With nothing looked up for each: there are hundreds of thousands, and each check reads of each restore.
+        self.requests.values_mut().for_each(|entry| entry.restored(to, false));
     }
 
     fn asked(&mut self, actor: String, request: String, ask: Ask) {
