@@ -1,5 +1,8 @@
 //! The command line, as an operator uses it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use crate::program::{Served, api, memc_portal, request, run, store_in, succeed};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor};
@@ -114,6 +117,41 @@ fn settings_can_be_variables() {
     program.args(["serve", "--listen", "127.0.0.1:0", "--store", &nowhere]).env("MEMC_HISTORY_DAYS", "");
     let errors = String::from_utf8(program.output().unwrap().stderr).unwrap();
     assert!(errors.contains("memc.accounts.db"), "{errors}");
+}
+
+/// As another user than the files' owner: looking writes to files beside a database, and may have to make them.
+#[tokio::test]
+async fn the_doctor_says_which_file_it_may_not_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    drop(Served::start(store, &["--no-observe"]));
+    for file in ["memc.db", "memc.accounts.db"] {
+        let file = directory.path().join(file);
+        let options = SqliteConnectOptions::new().filename(&file);
+        let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
+        // The last one takes the files beside it away.
+        database.close().await.unwrap();
+        assert!(!file.with_extension("db-wal").exists());
+        std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+    }
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o555)).unwrap();
+    let mut doctor = memc_portal();
+    if directory.path().metadata().unwrap().uid() == 0 {
+        // Whom permissions do not bind.
+        let program = doctor.get_program().to_owned();
+        doctor = std::process::Command::new("setpriv");
+        doctor.env_clear().args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(program);
+    }
+    let output = doctor.args(["doctor", "--store", store]).output().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    let wrong: Vec<&str> = report.lines().filter(|line| line.starts_with("WRONG")).collect();
+    assert_eq!((output.status.code(), wrong.len()), (Some(1), 2), "{report}");
+    for (line, file) in wrong.iter().zip(["memc.db", "memc.accounts.db"]) {
+        let file = directory.path().join(file).display().to_string();
+        assert!(line.contains(&file) && line.contains("Run this as the file's owner"), "{report}");
+    }
 }
 
 #[test]
