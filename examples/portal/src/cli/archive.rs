@@ -13,7 +13,7 @@ use memc_core::model::Revision;
 
 use super::Failure;
 use super::history::Days;
-use super::places::{Places, Risk};
+use super::places::{FleetPlace, Risk};
 
 #[derive(Debug, Args)]
 pub(super) struct Archive {
@@ -21,7 +21,7 @@ pub(super) struct Archive {
     #[arg(long, value_name = "PATH")]
     file: PathBuf,
     #[command(flatten)]
-    places: Places,
+    place: FleetPlace,
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +57,8 @@ fn since(text: &str) -> Result<Since, &'static str> {
 impl Export {
     /// Others may go on using the store meanwhile.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Export { since, earlier, to: Archive { file, places } } = self;
-        let store = places.find_fleet().await?;
+        let Export { since, earlier, to: Archive { file, place } } = self;
+        let store = place.find_fleet().await?;
         let earlier = earlier.as_deref().map(read_fleet).transpose()?;
         let mut file = Unfinished::new(&file)?;
         let moved = archive::export_since(&*store, since.unwrap_or_default(), earlier, &mut file.to).await?;
@@ -70,14 +70,14 @@ impl Export {
 
 impl Import {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Import { risk, from: Archive { file, places } } = self;
+        let Import { risk, from: Archive { file, place } } = self;
         let open = || read_fleet(&file);
         // Nothing is taken in from an archive that is not whole.
         if archive::verify(open()?)?.head == Head::EMPTY {
             let why = "holds no fleet: it was made of an empty store, with 0 records and 0 commits";
             return Err(format!("{} {why}", file.display()).into());
         }
-        let store = places.open_store().await?;
+        let store = place.open_store().await?;
         trust(&*store, risk.accepted()).await?;
         let moved = archive::import(&*store, open()?).await?;
         say("taken in and compared", &moved);

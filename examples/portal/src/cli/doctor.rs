@@ -13,7 +13,7 @@ use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::inspect::Comparison;
-use super::places::{Inspected, Places, Unusable};
+use super::places::{FleetPlace, Inspected, Places, Unusable};
 use super::{Failure, inspect};
 use crate::accounts::{Accounts, TokenKind};
 
@@ -55,16 +55,16 @@ pub(super) struct Doctor {
 pub(super) async fn run(Doctor { deep, places }: &Doctor) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
     say!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
-    say!("store     {}", places.shown());
-    let state = store(*deep, places, &mut report).await;
+    say!("store     {}", places.fleet.shown());
+    let state = store(*deep, &places.fleet, &mut report).await;
     accounts(places, state.as_ref(), &mut report).await;
     say!("result    {} wrong, {} notes", report.wrong, report.notes);
     Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The store, and what is in it where all of it is read. Whatever is found, it is left as it is.
-async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State> {
-    let Inspected { kind, settings, schema, findings } = match places.inspect().await {
+async fn store(deep: bool, place: &FleetPlace, report: &mut Report) -> Option<State> {
+    let Inspected { kind, settings, schema, findings } = match place.inspect().await {
         Ok(inspected) => inspected,
         Err(error) => {
             report.wrong(error.code(), error);
@@ -75,7 +75,7 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
     if let Some(schema) = schema {
         say!("schema    version {schema}");
     }
-    let store = match places.find_store().await {
+    let store = match place.find_store().await {
         Ok(store) => store,
         Err(error) => {
             report.wrong(error.code(), error);
@@ -85,10 +85,10 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
         }
     };
     // This one reads the whole file.
-    if deep && let Some(path) = places.store_file() {
+    if deep && let Some(path) = place.store_file() {
         integrity(&path, report).await;
     }
-    ledger(places, &*store, report).await;
+    ledger(place, &*store, report).await;
     if deep { fleet(&*store, report).await } else { None }
 }
 
@@ -110,7 +110,7 @@ async fn integrity(path: &Path, report: &mut Report) {
 }
 
 /// What the store says of itself: quick.
-async fn ledger(places: &Places, store: &dyn Store, report: &mut Report) {
+async fn ledger(place: &FleetPlace, store: &dyn Store, report: &mut Report) {
     match store.check().await {
         Ok(findings) => findings.into_iter().for_each(|it| report.finding(it)),
         Err(error) => report.wrong("store.check", error),
@@ -127,7 +127,7 @@ async fn ledger(places: &Places, store: &dyn Store, report: &mut Report) {
         );
     }
     if head.revision == Revision::default() {
-        let missing = Unusable::NoFleet(places.shown());
+        let missing = Unusable::NoFleet(place.shown());
         report.wrong(missing.code(), missing);
     }
     let now = Timestamp::of_this_machine();

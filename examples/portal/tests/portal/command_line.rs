@@ -159,6 +159,25 @@ fn help_has_examples() {
     let help = succeed(&["--help"], "");
     assert!(help.contains("Examples:") && help.contains("user add ada --admin --password-stdin"), "{help}");
     assert!(succeed(&["serve", "--help"], "").contains("MEMC_PILLAR_AUTH"));
+    // Where it is of no use it is not offered.
+    for (words, uses) in [
+        (&["serve"][..], true),
+        (&["doctor"], true),
+        (&["user", "list"], true),
+        (&["token", "create"], true),
+        (&["accounts", "export"], true),
+        (&["export"], false),
+        (&["import"], false),
+        (&["restored"], false),
+        (&["history", "forget"], false),
+    ] {
+        let help = succeed(&[words, &["--help"]].concat(), "");
+        assert_eq!(
+            (help.contains("--store"), help.contains("--accounts")),
+            (true, uses),
+            "{words:?}: {help}"
+        );
+    }
     assert!(succeed(&["--version"], "").starts_with("memc-portal "));
 }
 
@@ -414,11 +433,11 @@ async fn an_unsafe_store_takes_no_archive_and_no_new_epoch_unless_its_risk_is_ac
     let server = memc_test_servers::Postgres::start(&[("fsync", "off")]);
     let directory = tempfile::tempdir().unwrap();
     let path = |file: &str| directory.path().join(file).to_str().unwrap().to_owned();
-    let (accounts, archive) = (format!("sqlite://{}", path("people.db")), path("fleet.jsonl"));
+    let archive = path("fleet.jsonl");
     let small = format!("sqlite://{}", path("small.db"));
     drop(Served::start(&small, &["--no-observe"]));
     succeed(&["export", "--file", &archive, "--store", &small], "");
-    let places = ["--store", &server.url(), "--accounts", &accounts].map(str::to_owned);
+    let places = ["--store", &server.url()].map(str::to_owned);
     for command in [&["import", "--file", &archive][..], &["restored", "--reason", "a test"]] {
         let with = |more: &[&str]| {
             let words: Vec<&str> = command.iter().copied().chain(places.iter().map(String::as_str)).collect();
