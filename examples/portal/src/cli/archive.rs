@@ -9,7 +9,7 @@ use clap::Args;
 use memc_core::archive::{self, Moved, Since};
 use memc_core::fleet::trust;
 use memc_core::ledger::Head;
-use memc_core::model::Revision;
+use memc_core::model::{Counted, Revision};
 
 use super::Failure;
 use super::history::Days;
@@ -135,11 +135,15 @@ pub(super) fn read(name: &Path, other: &str, what: &str) -> Result<BufReader<Fil
 fn say(done: &str, moved: &Moved) {
     let Moved { head, base, records, commits } = moved;
     match (records, commits) {
-        (0, _) => say!("{done}: {commits} commits, up to revision {}", head.revision),
-        (_, 0) => say!("{done}: {records} records as of revision {}, without history", head.revision),
+        (0, _) => say!("{done}: {}, up to revision {}", Counted(*commits, "commit"), head.revision),
+        (_, 0) => {
+            say!("{done}: {} as of revision {}, without history", Counted(*records, "record"), head.revision);
+        }
         _ => say!(
-            "{done}: {records} records as of revision {}, and {commits} commits from there up to revision {}",
+            "{done}: {} as of revision {}, and {} from there up to revision {}",
+            Counted(*records, "record"),
             base.revision,
+            Counted(*commits, "commit"),
             head.revision
         ),
     }

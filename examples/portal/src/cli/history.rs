@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use memc_core::model::Timestamp;
+use memc_core::model::{Counted, Timestamp};
 
 use super::Failure;
 use super::places::{FleetPlace, ago};
@@ -47,7 +47,8 @@ impl History {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let History::Forget(Forget { older_than: Days(days), place }) = self;
         let forgotten = place.forget_history(days).await?;
-        say!("forgotten: {forgotten} commits; the newest 5,000 stay, however old they are");
+        let forgotten = Counted(forgotten, "commit");
+        say!("forgotten: {forgotten}; the newest 5,000 stay, however old they are");
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ impl Site {
         let doctor = run(&self.with(&["doctor"]), "");
         let report = String::from_utf8(doctor.stdout).unwrap();
         assert_eq!((doctor.status.code(), &*doctor.stderr), (Some(1), &b""[..]), "{report}");
-        for part in [parts, &["people    1 users", "result    "]].concat() {
+        for part in [parts, &["people    1 user,", "result    "]].concat() {
             assert!(report.contains(part), "{part}: {report}");
         }
     }
@@ -192,7 +192,7 @@ async fn an_empty_redis_has_no_fleet() {
         "appendfsync always",
         "revision 0",
         "WRONG     store.missing: there is no fleet in redis://",
-        "people    1 users",
+        "people    1 user,",
     ]);
     site.serve_once();
     let report = succeed(&site.with(&["doctor"]), "");
