@@ -322,7 +322,7 @@ proptest! {
                 prop_assert!(purchase.bound.cost <= purchase.cost);
                 prop_assert!(fits_by_brute_force(&with_new(&wish, &purchase.hosts), &demands));
                 prop_assert!(!cheaper_exists(&wish, &mut Vec::new(), purchase.bound.cost, fits_by_brute_force), "bound too high");
-                prop_assert!(purchase.to_string().contains("new hosts"));
+                prop_assert!(purchase.to_string().contains("new host"));
             }
             // New hosts alone do not do, however many: so not on twelve of each size.
             Err(Impossible { demand, .. }) => {

@@ -16,7 +16,7 @@ use redis::{
 use tokio::time::Instant;
 
 use crate::error::Failure;
-use crate::safety;
+use crate::safety::{self, Longest};
 use crate::tls;
 use crate::url::{Address, Target};
 
@@ -55,6 +55,8 @@ pub(crate) enum Repeat {
 pub(crate) struct Current {
     pub(crate) address: Address,
     pub(crate) connection: MultiplexedConnection,
+    /// Of the server's settings the one that limits the words of a command most, as far as they may be read.
+    pub(crate) longest: Option<Longest>,
     number: u64,
 }
 
@@ -160,8 +162,10 @@ impl Link {
             match self.owner_by(address.clone()).await {
                 Ok((address, connection)) => {
                     self.accept_again(&connection, &address).await?;
+                    let longest = safety::longest(&mut connection.clone()).await;
                     state.opened += 1;
-                    let current = Current { address: address.clone(), connection, number: state.opened };
+                    let number = state.opened;
+                    let current = Current { address: address.clone(), connection, longest, number };
                     if state.opened > 1 {
                         tracing::info!(%address, "connected again");
                     }

@@ -146,6 +146,29 @@ impl Setting {
     }
 }
 
+/// How long a word of a command may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Longest {
+    pub(crate) bytes: u64,
+    pub(crate) setting: &'static str,
+}
+
+/// Settings by which a server closes the connection on a word that is longer, without an answer that says so.
+const WORD: [&str; 2] = ["client-query-buffer-limit", "proto-max-bulk-len"];
+
+/// The lower of the two; none that cannot be read.
+pub(crate) async fn longest(connection: &mut MultiplexedConnection) -> Option<Longest> {
+    let mut longest = None;
+    for setting in WORD {
+        let asked: Result<Value, RedisError> =
+            redis::cmd("CONFIG").arg("GET").arg(setting).query_async(connection).await;
+        let bytes = asked.ok().and_then(value_of).and_then(|value| value.parse().ok());
+        let found = bytes.map(|bytes| Longest { bytes, setting });
+        longest = longest.into_iter().chain(found).min();
+    }
+    longest
+}
+
 /// The version of the server that owns the ledger's keys, and its settings, for people to read.
 pub(crate) async fn settings(link: &Link) -> Result<String, Failure> {
     let away = |error: RedisError| Failure::Away(error.into());

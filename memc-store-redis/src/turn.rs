@@ -16,6 +16,7 @@ use crate::error::Failure;
 use crate::link::Repeat;
 use crate::read::{commits_of, first_after, head_of};
 use crate::reply::{list, number, text};
+use crate::safety::Longest;
 use crate::trim;
 
 /// How long a turn may last, in milliseconds: whoever is paused in its turn keeps the others for so long.
@@ -240,6 +241,16 @@ async fn append<'a>(
         let why = format!(
             "{} changes are more than a script of Redis takes at once, which is {MOST_ARGUMENTS} keys and arguments",
             commits.iter().map(|commit| commit.changes.len()).sum::<usize>()
+        );
+        return Err(TurnError::TooLong(why));
+    }
+    let current = inner.link.current().await.map_err(|failure| failure.reading("append"))?;
+    // With the line's end, as the server counts. It is asked when it is connected to.
+    let needed = append.arguments.iter().map(|it| it.len() as u64 + 2).max().unwrap_or_default();
+    if let Some(Longest { bytes, setting }) = current.longest.filter(|longest| longest.bytes < needed) {
+        let why = format!(
+            "the server's {setting} is {bytes}, {needed} is needed: set it with CONFIG SET {setting} {needed} and in \
+             redis.conf"
         );
         return Err(TurnError::TooLong(why));
     }

@@ -152,7 +152,7 @@ async fn share_among(children: usize) {
     assert_sound(&store).await;
     let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
     let actors: Vec<&str> = commits.iter().map(|commit| commit.actor.as_str()).collect();
-    assert_fair(&actors, children, 100);
+    assert_fair(&actors, children);
 }
 
 #[tokio::test]

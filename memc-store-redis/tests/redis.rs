@@ -93,22 +93,50 @@ async fn a_user_with_few_rights_is_enough() {
     assert!(other.to_string().contains("permission"), "{other}");
 }
 
+/// A commit of so many changes.
+struct Many(One, u64);
+
+impl Decide for Many {
+    fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
+        let mut commits = self.0.decide(missed, now);
+        let revision = commits[0].revision;
+        let team = |number: u64| {
+            let name = TeamName::new(&format!("many-{number}")).unwrap();
+            Change::Put(Record::Team(Team { id: TeamId::new(1_000_000 + number), name, revision }))
+        };
+        commits[0].changes = (0..self.1).map(team).collect();
+        commits
+    }
+}
+
+/// A server that takes less at once closes the connection, without a word: it is not sent what is too long.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_longer_than_the_server_takes_is_not_sent() {
+    for setting in ["client-query-buffer-limit", "proto-max-bulk-len"] {
+        let server = Server::start_with(&[&SAFE[..], &[&format!("--{setting}"), "2mb"]].concat());
+        let store = open(&server.url()).await;
+        // As a command it is longer than that, and no word of it is.
+        let head = store.turn(Head::EMPTY, &mut Many(One::new(Head::EMPTY), 18_000)).await.unwrap();
+        let opened = || {
+            let info: String = redis::from_redis_value(server.call(&["INFO", "stats"])).unwrap();
+            let line = info.lines().find(|line| line.starts_with("total_connections_received")).unwrap();
+            line.trim_end().rsplit_once(':').unwrap().1.parse::<u64>().unwrap()
+        };
+        let before = opened();
+        let taken = store.turn(head, &mut Many(One::new(head), 36_000)).await;
+        let told = format!("the server's {setting} is 2097152, ");
+        assert!(matches!(&taken, Err(TurnError::TooLong(why)) if why.contains(&told)), "{taken:?}");
+        // One is this test's question.
+        assert_eq!(opened() - before, 1, "the connection was lost");
+        assert_eq!(store.head().await.unwrap(), head);
+        append(&store, head).await.unwrap();
+        assert_sound(&store).await;
+    }
+}
+
 /// A batch that is too large for one command is turned away, so that each of it can be tried alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_command_cannot_hold_is_too_long() {
-    struct Many(One, u64);
-    impl Decide for Many {
-        fn decide(&mut self, missed: Vec<Commit>, now: Timestamp) -> Vec<Commit> {
-            let mut commits = self.0.decide(missed, now);
-            let revision = commits[0].revision;
-            let team = |number: u64| {
-                let name = TeamName::new(&format!("many-{number}")).unwrap();
-                Change::Put(Record::Team(Team { id: TeamId::new(1_000_000 + number), name, revision }))
-            };
-            commits[0].changes = (0..self.1).map(team).collect();
-            commits
-        }
-    }
     let server = Server::start();
     let options = RedisOptions { answer_wait: Duration::from_secs(60), ..RedisOptions::default() };
     let store = RedisStore::open(&server.url(), options).await.unwrap();

@@ -62,7 +62,8 @@ impl Default for Options {
 /// - `mysql://user:password@host:port/database`, and `mariadb://` alike.
 ///
 /// Parameters of the last two say how the connection is encrypted: `?sslmode=verify-full&sslrootcert=/path/ca.crt`,
-/// `?ssl-mode=VERIFY_IDENTITY&ssl-ca=/path/ca.crt`.
+/// `?ssl-mode=VERIFY_IDENTITY&ssl-ca=/path/ca.crt`. A server of this machine may be reached by its socket:
+/// `postgres://user@/database?host=/run/postgresql`, `mysql://user@/database?socket=/run/mysqld/mysqld.sock`.
 ///
 /// Tables are created, and an older schema is brought up to date. Several processes may do so at once.
 ///

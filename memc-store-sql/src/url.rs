@@ -41,6 +41,19 @@ pub(crate) fn parameters(url: &str, known: &[&str], told: &'static str) -> Resul
     }
 }
 
+/// With this host where a URL has a user or a port and no host, as in `postgres://memc@/memc?host=/run/postgresql`: the
+/// servers' own programs take that, and a URL's parser does not.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) fn with_host(url: &str, host: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, place) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    if authority.is_empty() || !(place.is_empty() || place.starts_with(':')) {
+        return url.to_owned();
+    }
+    format!("{scheme}://{user}{}{place}{path}", host.replace('/', "%2F"))
+}
+
 /// An IPv6 address as a resolver takes it: in a URL it is in brackets, and the drivers leave them.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(crate) fn without_brackets(host: &str) -> &str {
@@ -123,6 +136,23 @@ mod tests {
             ["postgres://h/d?sslmod=verify-full", "x://h/d?sslmode=a&foo=1", "x://h/d?SSLMODE=a", "x://h/d?a"]
         {
             assert!(!known(url), "{url}");
+        }
+    }
+
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[test]
+    fn hosts_that_are_left_out() {
+        for (url, whole) in [
+            ("postgres://memc@/memc?host=/run", "postgres://memc@%2Frun%2Fx/memc?host=/run"),
+            ("postgres://memc:a%40b@:7000/memc", "postgres://memc:a%40b@%2Frun%2Fx:7000/memc"),
+            ("postgres://:7000", "postgres://%2Frun%2Fx:7000"),
+            // What the parser takes as it is, or refuses for another reason.
+            ("postgres:///memc?user=a@b", "postgres:///memc?user=a@b"),
+            ("postgres://memc@db/memc", "postgres://memc@db/memc"),
+            ("postgres://[::1]:7000/memc?password=@", "postgres://[::1]:7000/memc?password=@"),
+            ("postgres:memc", "postgres:memc"),
+        ] {
+            assert_eq!(with_host(url, "/run/x"), whole);
         }
     }
 

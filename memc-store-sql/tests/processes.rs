@@ -135,9 +135,10 @@ impl Place {
         }
     }
 
-    /// Those that the kernel says wait for one of the two files.
+    /// Those that the kernel says wait for one of the queue's files.
     fn flocks(&self) -> impl FnOnce() -> Box<dyn FnMut() -> usize> + Send + 'static {
-        let files = ["memc.db.next", "memc.db.turn"].map(|name| self.file(name));
+        let files =
+            ["wait3", "wait2", "wait1", "next", "turn"].map(|name| self.file(&format!("memc.db.{name}")));
         move || {
             Box::new(move || {
                 let inodes: Vec<String> = files
@@ -148,7 +149,9 @@ impl Place {
                 let waits = |line: &&str| {
                     line.contains("-> FLOCK") && inodes.iter().any(|inode| line.contains(inode))
                 };
-                locks.lines().filter(waits).count()
+                // By process: it is not read at one moment, and who goes on to the next file meanwhile is there twice.
+                let process = |line| str::split_whitespace(line).nth(5);
+                locks.lines().filter(waits).filter_map(process).collect::<BTreeSet<_>>().len()
             })
         }
     }
@@ -436,10 +439,15 @@ async fn share_among(world: World, children: usize) {
     }
     place.signal("go");
     let store = place.store().await;
-    let since = Instant::now();
-    while store.head().await.unwrap().revision.get() < TURNS {
-        assert!(since.elapsed() < PATIENCE);
+    let (mut taken, mut since) = (0, Instant::now());
+    while taken < TURNS {
+        // However slow a busy machine is, somebody has a turn.
+        assert!(since.elapsed() < PATIENCE, "nobody has a turn after {taken}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = store.head().await.unwrap().revision.get();
+        if now > taken {
+            (taken, since) = (now, Instant::now());
+        }
     }
     place.signal("stop");
     running.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
@@ -447,9 +455,7 @@ async fn share_among(world: World, children: usize) {
     let commits = store.commits(Revision::default(), usize::MAX).await.unwrap();
     assert_eq!(commits.last().unwrap().head().format, FORMAT);
     let actors: Vec<&str> = commits.iter().map(|commit| commit.actor.as_str()).collect();
-    // The servers have queues. Of those who wait for a file's lock the kernel wakes all.
-    let of_100 = if place.url.starts_with("sqlite") { 99 } else { 100 };
-    assert_fair(&actors, children, of_100);
+    assert_fair(&actors, children);
 }
 
 /// The lock of a process that was killed is free at once.

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -635,4 +637,32 @@ async fn a_commit_may_be_nearly_as_long_as_the_servers_messages() {
         at = append_changes(&*store, at, vec![long(kib << 6).remove(0); 16]).await.expect("append");
     }
     append(&*store, at).await.expect("append");
+}
+
+/// As `psql` takes it: a user, no host, and the directory of a socket; `mariadb`'s is a file.
+#[tokio::test]
+async fn a_url_may_name_a_socket_and_no_host() {
+    let directory = tempfile::tempdir().unwrap();
+    // PostgreSQL may run as another user.
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+    let path = directory.path().to_str().unwrap();
+    let postgres = Postgres::start(&[("unix_socket_directories", path), ("listen_addresses", "")]);
+    let mariadb = MariaDb::start(&[("skip-networking", "1")]);
+    let socket = mariadb.data().with_file_name("socket");
+    let port = postgres.port();
+    for url in [
+        format!("postgres://memc@/memc?host={path}&port={port}"),
+        format!("postgres://memc@:{port}/memc?host={path}"),
+        format!("postgres:///memc?host={path}&port={port}&user=memc"),
+        format!("postgres://memc@{}:{port}/memc", path.replace('/', "%2F")),
+        format!("mysql://root@/memc?socket={}", socket.display()),
+        format!("mariadb://root@localhost/memc?socket={}", socket.display()),
+    ] {
+        let store = connect(&url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        let head = store.head().await.unwrap();
+        append(&*store, head).await.unwrap();
+        // Nobody else's to listen to.
+        let findings = store.check().await.unwrap();
+        assert!(findings.iter().all(|it| !it.code.ends_with("plaintext")), "{findings:?}");
+    }
 }

@@ -49,10 +49,25 @@ async fn commit(shared: &Shared, following: &Following, batch: &mut Vec<Waiting>
         Ok(verdicts) => answer(batch, verdicts),
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
         Err(Repeats(_)) if batch.len() > 1 => {
-            for waiting in batch.drain(..) {
+            let mut all = std::mem::take(batch).into_iter();
+            while let Some(waiting) = all.next() {
                 let mut alone = vec![waiting];
                 let verdicts = commit_together(shared, following, &mut alone, None).await;
-                answer(&mut alone, verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)]));
+                let verdicts = verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)]);
+                let away = match verdicts.first() {
+                    Some(Err(error @ SubmitError::Unavailable(_))) => Some(error.clone()),
+                    Some(Err(SubmitError::OutcomeUnknown)) => {
+                        Some(SubmitError::Unavailable("the connection to the store broke".into()))
+                    }
+                    _ => None,
+                };
+                answer(&mut alone, verdicts);
+                // A store that does not answer would let each of the others wait for as long, one after the other.
+                if let Some(error) = away {
+                    batch.extend(all);
+                    let verdicts = vec![Err(error); batch.len()];
+                    return answer(batch, verdicts);
+                }
             }
         }
         Err(Repeats(alone)) => answer(batch, vec![Err(alone)]),

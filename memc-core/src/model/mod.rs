@@ -1,5 +1,6 @@
 //! Plain validated records: names and sizes that cannot hold a bad value, and what a fleet keeps.
 
+mod counted;
 mod id;
 mod id_map;
 mod name;
@@ -9,6 +10,7 @@ mod record;
 mod size;
 mod time;
 
+pub use counted::Counted;
 pub use id::{CacheId, ClusterId, CommitId, HostId, InstanceId, ObserverId, PlanId, Revision, TeamId};
 pub(crate) use id_map::IdMap;
 pub use name::{CacheName, ClusterName, HostName, InvalidName, Principal, Rack, Reason, RequestId, TeamName};

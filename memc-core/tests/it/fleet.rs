@@ -114,6 +114,44 @@ async fn what_waits_together_is_committed_together() {
     assert_eq!(store.turns.load(Ordering::SeqCst) - before, 2);
 }
 
+/// Commands that are tried alone, since one among them may have broken their turn, do not wait for a store that is away one
+/// after the other.
+#[tokio::test(start_paused = true)]
+async fn who_is_tried_alone_does_not_wait_for_a_store_that_is_away() {
+    use Fault::{Conflict, Slow, TooLong, Unavailable, UnknownNotDone};
+    for (first, away, turns) in [
+        (Conflict, &[Unavailable][..], 3),
+        (TooLong, &[UnknownNotDone, Unavailable, Unavailable, Unavailable, Unavailable], 7),
+    ] {
+        let store = Flaky::new();
+        let fleet = open(&store).await;
+        let before = store.turns.load(Ordering::SeqCst);
+        let permits = store.gate.forget_permits(usize::MAX);
+        [first, Slow].iter().chain(away).for_each(|fault| store.next(*fault));
+        let tasks: Vec<_> = (0..20)
+            .map(|number| {
+                let (fleet, command) =
+                    (fleet.clone(), Command::CreateTeam { name: name(&format!("t{number}")) });
+                tokio::spawn(async move { submit(&fleet, command).await })
+            })
+            .collect();
+        while store.turns.load(Ordering::SeqCst) == before {
+            tokio::task::yield_now().await;
+        }
+        store.gate.add_permits(permits);
+        let mut told = Vec::new();
+        for task in tasks {
+            told.push(task.await.unwrap());
+        }
+        assert_eq!(store.turns.load(Ordering::SeqCst) - before, turns);
+        assert!(told[0].is_ok(), "{told:?}");
+        assert_eq!(matches!(told[1], Err(SubmitError::OutcomeUnknown)), first == TooLong, "{told:?}");
+        assert!(told[2..].iter().all(|it| matches!(it, Err(SubmitError::Unavailable(_)))), "{told:?}");
+        let fresh = open(&store).await;
+        assert_eq!(fresh.read(|state| state.teams().count()), 1, "nothing was changed");
+    }
+}
+
 /// Whatever a turn comes to, and however many have joined it: each caller gets the answer to its own command.
 #[tokio::test(start_paused = true)]
 async fn answers_are_to_those_who_asked() {

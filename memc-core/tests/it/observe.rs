@@ -233,7 +233,7 @@ async fn what_was_started_since_the_backup_is_found_and_its_port_not_given_out()
     let observer = Observer::new(fleet.clone(), "here", options()).unwrap();
     fleet.submit(order(Command::StartEpoch { reason: name("last night's backup") })).await.unwrap();
     let refused = fleet.submit(order(allocate("c", 64, 1))).await.unwrap_err();
-    assert!(refused.to_string().contains("1 hosts wait to be looked at"), "{refused}");
+    assert!(refused.to_string().contains("1 host still to be looked at"), "{refused}");
 
     // While what should run does not, the host is perhaps starting, and what is unknown on it not there yet.
     drop(known);

@@ -564,7 +564,7 @@ fn after_a_restore_a_host_takes_nothing_new_until_it_was_looked_at() {
         let refusal = world.refused(refused);
         let why = refusal.why().unwrap();
         assert_eq!((&why.alone[..], why.unobserved), (&[Rule::Unobserved][..], 1), "{refusal}");
-        assert!(refusal.to_string().contains("1 hosts wait to be looked at"), "{refusal}");
+        assert!(refusal.to_string().contains("1 host still to be looked at"), "{refusal}");
     }
     world.ok(resize("a", 9));
     // Port 11211 is what the ledger knows; on 11212 something runs that it does not.

@@ -17,7 +17,7 @@ use crate::ledger::read_end;
 use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
 use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
-use crate::url::{parameters, without_brackets};
+use crate::url::{parameters, with_host, without_brackets};
 use crate::{ConnectError, Options};
 use session::{failure, number};
 
@@ -66,7 +66,7 @@ pub(crate) fn server(url: &str) -> Result<MySql, ConnectError> {
     parameters(url, &PARAMETERS, told)?;
     let unusable = |why| ConnectError::Url(why);
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
-    let address = MySqlConnectOptions::from_str(&format!("mysql:{rest}"))
+    let address = MySqlConnectOptions::from_str(&with_host(&format!("mysql:{rest}"), "localhost"))
         .map_err(|_| unusable("it cannot be read: write mysql://user:password@host:port/database"))?;
     if address.get_database().is_none() {
         return Err(unusable("it names no database: write mysql://user:password@host:port/database"));

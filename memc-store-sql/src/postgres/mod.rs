@@ -16,7 +16,7 @@ use crate::ledger::read_end;
 use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
 use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
-use crate::url::{parameters, without_brackets};
+use crate::url::{parameters, with_host, without_brackets};
 use crate::value::Type;
 use crate::{ConnectError, Options};
 use session::{code, failure};
@@ -73,7 +73,9 @@ pub(crate) fn server(url: &str) -> Result<Postgres, ConnectError> {
     let told = "it has a parameter that is not known. Those that are: sslmode=, sslrootcert=, sslcert=, sslkey=, \
                 application_name=, options=, host=, hostaddr=, port=, dbname=, user=, password=";
     parameters(url, &PARAMETERS, told)?;
-    let address = PgConnectOptions::from_str(url).map_err(|_| {
+    // Where a server of this machine usually has its socket, or localhost.
+    let usual = PgConnectOptions::new_without_pgpass();
+    let address = PgConnectOptions::from_str(&with_host(url, usual.get_host())).map_err(|_| {
         ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database")
     })?;
     let host = without_brackets(address.get_host()).to_owned();

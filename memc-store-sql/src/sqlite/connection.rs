@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePo
 use tokio::sync::Mutex;
 
 use super::lock::private;
-use super::session::{failure, is_cannot_open};
+use super::session::{failure, may_not_use};
 use crate::ConnectError;
 use crate::migrate::{self, Applied, Schema, TABLE, as_it_is, refused};
 use crate::statement::STATEMENTS_KEPT;
@@ -125,9 +125,12 @@ pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::E
 
 /// What stands in the way of opening it. SQLite says neither of which file nor why.
 pub(super) fn unopened(path: &Path, error: sqlx::Error) -> ConnectError {
-    if is_cannot_open(&error)
-        && let Err(source) = File::open(path)
-    {
+    if may_not_use(&error) {
+        let source = File::open(path).err().unwrap_or_else(|| {
+            let files = "also who only reads writes to the -wal and -shm files beside it, and may have to make them. Run \
+                         this as the file's owner";
+            io::Error::new(io::ErrorKind::PermissionDenied, format!("{error}: {files}"))
+        });
         return ConnectError::File { path: path.to_owned(), source };
     }
     ConnectError::Store(failure(error).reading("open"))

@@ -37,7 +37,7 @@ static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
 /// A ledger in a SQLite file. Any number of handles in any number of processes of one machine may be open on it.
 ///
 /// Clones share one writer connection and one pool of readers. Beside `memc.db` there are SQLite's own `memc.db-wal`
-/// and `memc.db-shm`, and `memc.db.next` and `memc.db.turn`, through which processes take turns.
+/// and `memc.db-shm`, and `memc.db.wait3`, `.wait2`, `.wait1`, `.next` and `.turn`, through which processes take turns.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,

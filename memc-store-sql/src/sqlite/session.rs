@@ -70,6 +70,7 @@ fn query(sql: &Arc<str>, values: Vec<Value>) -> sqlx::query::Query<'static, Sqli
 mod code {
     pub(super) const ERROR: i32 = 1;
     pub(super) const BUSY: i32 = 5;
+    pub(super) const READONLY: i32 = 8;
     pub(super) const CORRUPT: i32 = 11;
     pub(super) const CANTOPEN: i32 = 14;
     pub(super) const CONSTRAINT: i32 = 19;
@@ -103,9 +104,10 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
     }
 }
 
-/// Whether a file is in the way, or its permissions are.
-pub(super) fn is_cannot_open(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if primary_code(&**database) == Some(code::CANTOPEN))
+/// Whether a file is in the way, or the permissions of one are, or those of the directory.
+pub(super) fn may_not_use(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database)
+        if matches!(primary_code(&**database), Some(code::READONLY | code::CANTOPEN)))
 }
 
 /// Whether a COMMIT that failed with this has surely left nothing behind: SQLite found out before it wrote.

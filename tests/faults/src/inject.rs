@@ -331,7 +331,8 @@ fn resize(disk: &Path, size: &str) {
     assert!(resized.expect("mount").success(), "the file system cannot be resized");
 }
 
-/// The turn of a SQLite store is two such locks, one after the other.
+/// The turn of a SQLite store is the last of a chain of such locks. Whoever takes only the last two, as older versions
+/// did, has it as well, and those who wait for the ones before stay where they are.
 fn lock(path: &Path) -> File {
     let file = File::options().write(true).create(true).truncate(false).open(path).expect("a lock");
     file.lock().expect("a lock");

@@ -26,9 +26,12 @@ pub(super) async fn open(url: &str) -> Result<SqlitePool, AccountsError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10));
-    let mut connection = connect(&options).await?;
-    migrate(&mut connection).await?;
-    connection.close().await?;
+    let up_to_date = async {
+        let mut connection = connect(&options).await?;
+        migrate(&mut connection).await?;
+        Ok(connection.close().await?)
+    };
+    up_to_date.await.map_err(|error| unusable(&path, error))?;
     let pool = SqlitePoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
     // A file that was removed or replaced would go on letting people in whom the one that is there now does not know.
     let (path, file) = (Arc::new(path), Arc::new(file));
@@ -44,6 +47,22 @@ pub(super) async fn open(url: &str) -> Result<SqlitePool, AccountsError> {
         })
     });
     Ok(pool.connect_with(options).await?)
+}
+
+/// SQLite says neither of which file nor what to do.
+fn unusable(path: &Path, error: AccountsError) -> AccountsError {
+    // SQLITE_READONLY and SQLITE_CANTOPEN; extended codes have these in their low byte.
+    let is_of_permissions = |code: i32| matches!(code & 0xff, 8 | 14);
+    match &error {
+        AccountsError::Database(sqlx::Error::Database(said))
+            if said.code().and_then(|code| code.parse().ok()).is_some_and(is_of_permissions) =>
+        {
+            let why = format!("{said}. Run this as the file's owner");
+            let source = std::io::Error::new(ErrorKind::PermissionDenied, why);
+            AccountsError::File { path: path.display().to_string(), source }
+        }
+        _ => error,
+    }
 }
 
 /// Which file a path leads to, and since when it has been known to.

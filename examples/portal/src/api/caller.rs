@@ -30,7 +30,8 @@ impl FromRequestParts<App> for Caller {
             (None, _) => None,
             (Some(key), None) => {
                 let id = key.to_str().ok().and_then(|text| RequestId::new(text).ok());
-                let detail = "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces";
+                let detail = "Idempotency-Key must be 1 to 128 printable ASCII characters without spaces: send one, such as \
+                              a fresh UUID, or leave the header out";
                 Some(id.ok_or_else(|| Problem::invalid(detail))?)
             }
             (Some(_), Some(_)) => return Err(Problem::invalid("send one Idempotency-Key")),

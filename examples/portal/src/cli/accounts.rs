@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use memc_core::model::Counted;
 
 use super::Failure;
 use super::archive::{Unfinished, read};
@@ -52,5 +53,10 @@ impl Accounts {
 }
 
 fn say(done: &str, Moved { users, members, tokens }: Moved) {
-    say!("{done}: {users} users, {members} memberships, {tokens} tokens");
+    say!(
+        "{done}: {}, {}, {}",
+        Counted(users, "user"),
+        Counted(members, "membership"),
+        Counted(tokens, "token")
+    );
 }

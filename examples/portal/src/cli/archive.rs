@@ -9,11 +9,11 @@ use clap::Args;
 use memc_core::archive::{self, Moved, Since};
 use memc_core::fleet::trust;
 use memc_core::ledger::Head;
-use memc_core::model::Revision;
+use memc_core::model::{Counted, Revision};
 
 use super::Failure;
 use super::history::Days;
-use super::places::{Places, Risk};
+use super::places::{FleetPlace, Risk};
 
 #[derive(Debug, Args)]
 pub(super) struct Archive {
@@ -21,7 +21,7 @@ pub(super) struct Archive {
     #[arg(long, value_name = "PATH")]
     file: PathBuf,
     #[command(flatten)]
-    places: Places,
+    place: FleetPlace,
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +57,8 @@ fn since(text: &str) -> Result<Since, &'static str> {
 impl Export {
     /// Others may go on using the store meanwhile.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Export { since, earlier, to: Archive { file, places } } = self;
-        let store = places.find_fleet().await?;
+        let Export { since, earlier, to: Archive { file, place } } = self;
+        let store = place.find_fleet().await?;
         let earlier = earlier.as_deref().map(read_fleet).transpose()?;
         let mut file = Unfinished::new(&file)?;
         let moved = archive::export_since(&*store, since.unwrap_or_default(), earlier, &mut file.to).await?;
@@ -70,14 +70,14 @@ impl Export {
 
 impl Import {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let Import { risk, from: Archive { file, places } } = self;
+        let Import { risk, from: Archive { file, place } } = self;
         let open = || read_fleet(&file);
         // Nothing is taken in from an archive that is not whole.
         if archive::verify(open()?)?.head == Head::EMPTY {
             let why = "holds no fleet: it was made of an empty store, with 0 records and 0 commits";
             return Err(format!("{} {why}", file.display()).into());
         }
-        let store = places.open_store().await?;
+        let store = place.open_store().await?;
         trust(&*store, risk.accepted()).await?;
         let moved = archive::import(&*store, open()?).await?;
         say("taken in and compared", &moved);
@@ -135,11 +135,15 @@ pub(super) fn read(name: &Path, other: &str, what: &str) -> Result<BufReader<Fil
 fn say(done: &str, moved: &Moved) {
     let Moved { head, base, records, commits } = moved;
     match (records, commits) {
-        (0, _) => say!("{done}: {commits} commits, up to revision {}", head.revision),
-        (_, 0) => say!("{done}: {records} records as of revision {}, without history", head.revision),
+        (0, _) => say!("{done}: {}, up to revision {}", Counted(*commits, "commit"), head.revision),
+        (_, 0) => {
+            say!("{done}: {} as of revision {}, without history", Counted(*records, "record"), head.revision);
+        }
         _ => say!(
-            "{done}: {records} records as of revision {}, and {commits} commits from there up to revision {}",
+            "{done}: {} as of revision {}, and {} from there up to revision {}",
+            Counted(*records, "record"),
             base.revision,
+            Counted(*commits, "commit"),
             head.revision
         ),
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 use memc_core::ledger::{FORMAT, State};
-use memc_core::model::{Revision, Timestamp};
+use memc_core::model::{Counted, Revision, Timestamp};
 use memc_core::store::{Finding, Severity, Store};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::inspect::Comparison;
-use super::places::{Inspected, Places, Unusable};
+use super::places::{FleetPlace, Inspected, Places, Unusable};
 use super::{Failure, inspect};
 use crate::accounts::{Accounts, TokenKind};
 
@@ -55,16 +55,16 @@ pub(super) struct Doctor {
 pub(super) async fn run(Doctor { deep, places }: &Doctor) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
     say!("program   memc-portal {}, ledger format {FORMAT}", env!("CARGO_PKG_VERSION"));
-    say!("store     {}", places.shown());
-    let state = store(*deep, places, &mut report).await;
+    say!("store     {}", places.fleet.shown());
+    let state = store(*deep, &places.fleet, &mut report).await;
     accounts(places, state.as_ref(), &mut report).await;
-    say!("result    {} wrong, {} notes", report.wrong, report.notes);
+    say!("result    {} wrong, {}", report.wrong, Counted(report.notes, "note"));
     Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The store, and what is in it where all of it is read. Whatever is found, it is left as it is.
-async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State> {
-    let Inspected { kind, settings, schema, findings } = match places.inspect().await {
+async fn store(deep: bool, place: &FleetPlace, report: &mut Report) -> Option<State> {
+    let Inspected { kind, settings, schema, findings } = match place.inspect().await {
         Ok(inspected) => inspected,
         Err(error) => {
             report.wrong(error.code(), error);
@@ -75,7 +75,7 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
     if let Some(schema) = schema {
         say!("schema    version {schema}");
     }
-    let store = match places.find_store().await {
+    let store = match place.find_store().await {
         Ok(store) => store,
         Err(error) => {
             report.wrong(error.code(), error);
@@ -85,10 +85,10 @@ async fn store(deep: bool, places: &Places, report: &mut Report) -> Option<State
         }
     };
     // This one reads the whole file.
-    if deep && let Some(path) = places.store_file() {
+    if deep && let Some(path) = place.store_file() {
         integrity(&path, report).await;
     }
-    ledger(places, &*store, report).await;
+    ledger(place, &*store, report).await;
     if deep { fleet(&*store, report).await } else { None }
 }
 
@@ -110,7 +110,7 @@ async fn integrity(path: &Path, report: &mut Report) {
 }
 
 /// What the store says of itself: quick.
-async fn ledger(places: &Places, store: &dyn Store, report: &mut Report) {
+async fn ledger(place: &FleetPlace, store: &dyn Store, report: &mut Report) {
     match store.check().await {
         Ok(findings) => findings.into_iter().for_each(|it| report.finding(it)),
         Err(error) => report.wrong("store.check", error),
@@ -127,7 +127,7 @@ async fn ledger(places: &Places, store: &dyn Store, report: &mut Report) {
         );
     }
     if head.revision == Revision::default() {
-        let missing = Unusable::NoFleet(places.shown());
+        let missing = Unusable::NoFleet(place.shown());
         report.wrong(missing.code(), missing);
     }
     let now = Timestamp::of_this_machine();
@@ -158,12 +158,12 @@ async fn fleet(store: &dyn Store, report: &mut Report) -> Option<State> {
         None => say!("fleet     none yet"),
     }
     say!(
-        "holds     {} clusters, {} hosts, {} teams, {} caches, {} instances",
-        state.clusters().count(),
-        state.hosts().count(),
-        state.teams().count(),
-        state.caches().count(),
-        state.instances().count(),
+        "holds     {}, {}, {}, {}, {}",
+        Counted(state.clusters().count(), "cluster"),
+        Counted(state.hosts().count(), "host"),
+        Counted(state.teams().count(), "team"),
+        Counted(state.caches().count(), "cache"),
+        Counted(state.instances().count(), "instance"),
     );
     for view in state.hosts().filter(|view| view.booked > view.host.memory) {
         // Allowed when an operator took memory away: it stops growth until enough was released.
@@ -192,10 +192,11 @@ fn waiting(state: &State, report: &mut Report) {
     report.note(
         "host.waiting",
         format_args!(
-            "{hosts} hosts take nothing new since the restore, because their ports were not looked at yet ({}{more}). It \
+            "nothing new goes to {} since the restore, because of ports that were not looked at yet ({}{more}). It \
              ends by itself, host by host, once a portal that observes finds that every port of the cluster's range \
              accepts or refuses a connection, and that every instance it knew as running there accepts one. \
              Administration, Hosts says which wait; state a host that is gone lost",
+            Counted(hosts, "host"),
             named.join(", ")
         ),
     );
@@ -204,13 +205,15 @@ fn waiting(state: &State, report: &mut Report) {
 /// What was compared, and what came of it.
 fn said(compared: &Comparison, report: &mut Report) {
     let Comparison { records, commits, first, older, different, broken, .. } = compared;
+    let kept = Counted(*commits, "commit");
     if compared.is_whole() {
-        say!("compared  {records} records with the {commits} commits that made them");
+        say!("compared  {} with the {kept} that made them", Counted(*records, "record"));
     } else {
         let newer = records - older;
         say!(
-            "compared  {newer} of {records} records with the {commits} commits that are kept, from revision {first} on: \
-             what made the other {older} was forgotten"
+            "compared  {newer} of {} with the {kept} kept, from revision {first} on: what made the other {older} \
+             was forgotten",
+            Counted(*records, "record")
         );
     }
     if let Some(why) = broken {
@@ -222,8 +225,8 @@ fn said(compared: &Comparison, report: &mut Report) {
         report.wrong(
             "ledger.tables",
             format_args!(
-                "{} records are not what the history made of them: restore a backup. Among them: {}",
-                different.len(),
+                "the history made something else of {}: restore a backup. Among them: {}",
+                Counted(different.len(), "record"),
                 named.join(", ")
             ),
         );
@@ -263,9 +266,11 @@ async fn people(accounts: &Accounts, state: Option<&State>, report: &mut Report)
     let admins = users.iter().filter(|user| user.admin).count();
     let pillar = tokens.iter().filter(|token| token.kind == TokenKind::Pillar).count();
     say!(
-        "people    {} users, {admins} of them administrators; {} personal and {pillar} pillar tokens; schema version {}",
-        users.len(),
-        tokens.len() - pillar,
+        "people    {}, {} among them; {} and {}; schema version {}",
+        Counted(users.len(), "user"),
+        Counted(admins, "administrator"),
+        Counted(tokens.len() - pillar, "personal token"),
+        Counted(pillar, "pillar token"),
         accounts.schema_version().await?,
     );
     if admins == 0 {

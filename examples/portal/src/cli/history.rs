@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use memc_core::model::Timestamp;
+use memc_core::model::{Counted, Timestamp};
 
 use super::Failure;
-use super::places::{Places, ago};
+use super::places::{FleetPlace, ago};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum History {
@@ -21,7 +21,7 @@ pub(super) struct Forget {
     #[arg(long, value_name = "DAYS")]
     older_than: Days,
     #[command(flatten)]
-    places: Places,
+    place: FleetPlace,
 }
 
 /// A number of days, written `365d` or `365`.
@@ -45,9 +45,10 @@ impl FromStr for Days {
 
 impl History {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let History::Forget(Forget { older_than: Days(days), places }) = self;
-        let forgotten = places.forget_history(days).await?;
-        say!("forgotten: {forgotten} commits; the newest 5,000 stay, however old they are");
+        let History::Forget(Forget { older_than: Days(days), place }) = self;
+        let forgotten = place.forget_history(days).await?;
+        let forgotten = Counted(forgotten, "commit");
+        say!("forgotten: {forgotten}; the newest 5,000 stay, however old they are");
         Ok(())
     }
 }

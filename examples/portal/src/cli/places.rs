@@ -24,13 +24,19 @@ pub(super) fn ago(days: u32) -> Timestamp {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct Places {
+pub(super) struct FleetPlace {
     /// Where the fleet is kept: sqlite:///path/memc.db, postgres://user:password@host/database,
     /// mariadb://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379; rediss:// and
     /// rediss+cluster:// over TLS. Give a URL with a password by the environment variable: other users of the machine
     /// see arguments.
     #[arg(long, env = "MEMC_STORE", value_name = "URL", hide_env_values = true)]
     store: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Places {
+    #[command(flatten)]
+    pub(super) fleet: FleetPlace,
     /// Where users and tokens are kept: sqlite:///path/accounts.db. Without it, beside the fleet: for memc.db that is
     /// memc.accounts.db.
     #[arg(long, env = "MEMC_ACCOUNTS", value_name = "URL")]
@@ -99,10 +105,11 @@ impl Unusable {
 impl Places {
     /// The accounts' URL, as given or beside the store.
     pub(super) fn accounts_url(&self) -> Result<String, Failure> {
-        match (&self.accounts, self.store.strip_prefix("sqlite:")) {
+        let store = &self.fleet.store;
+        match (&self.accounts, store.strip_prefix("sqlite:")) {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(_)) => {
-                let stem = self.store.strip_suffix(".db").unwrap_or(&self.store);
+                let stem = store.strip_suffix(".db").unwrap_or(store);
                 Ok(format!("{stem}.accounts.db"))
             }
             (None, None) => Err("say where users are kept: --accounts sqlite:///path/accounts.db".into()),
@@ -134,7 +141,9 @@ impl Places {
         }
         self.create_accounts().await
     }
+}
 
+impl FleetPlace {
     /// The store that the URL names, of whatever kind it is: made where there is none, and brought up to date.
     pub(super) async fn open_store(&self) -> Result<Arc<dyn Store>, Unusable> {
         if is_redis(&self.store) {
@@ -152,7 +161,7 @@ impl Places {
         found.map_err(|error| self.unusable(error))
     }
 
-    /// As [`Places::find_store`], with a fleet in it.
+    /// As [`FleetPlace::find_store`], with a fleet in it.
     pub(super) async fn find_fleet(&self) -> Result<Arc<dyn Store>, Unusable> {
         let store = self.find_store().await?;
         match self.format(&*store).await? {
@@ -265,7 +274,10 @@ mod tests {
 
     #[test]
     fn accounts_are_beside_the_store() {
-        let beside = |store: &str| Places { store: store.into(), accounts: None }.accounts_url().ok();
+        let beside = |store: &str| {
+            let fleet = FleetPlace { store: store.into() };
+            Places { fleet, accounts: None }.accounts_url().ok()
+        };
         assert_eq!(beside("sqlite:///a/memc.db").as_deref(), Some("sqlite:///a/memc.accounts.db"));
         assert_eq!(beside("sqlite:fleet").as_deref(), Some("sqlite:fleet.accounts.db"));
         assert_eq!(beside("postgres://db/memc"), None);

@@ -6,7 +6,7 @@ use memc_core::ledger::{Command, Order};
 use memc_core::model::Reason;
 
 use super::Failure;
-use super::places::{Places, Risk};
+use super::places::{FleetPlace, Risk};
 
 #[derive(Debug, Args)]
 pub(super) struct Restored {
@@ -16,12 +16,12 @@ pub(super) struct Restored {
     #[command(flatten)]
     risk: Risk,
     #[command(flatten)]
-    places: Places,
+    place: FleetPlace,
 }
 
 impl Restored {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let fleet = Fleet::open(self.places.restore_fleet().await?, self.risk.options()).await?;
+        let fleet = Fleet::open(self.place.restore_fleet().await?, self.risk.options()).await?;
         let command = Command::StartEpoch { reason: self.reason };
         let order = Order { actor: "operator:command-line".parse()?, request: None, command };
         fleet.submit(order).await?;

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use super::history::Days;
-use super::places::{DAY, Places, Risk};
+use super::places::{DAY, FleetPlace, Places, Risk};
 use crate::app::{App, Settings};
 use crate::serve::{self, PillarTokens};
 
@@ -99,18 +99,18 @@ impl Serve {
         let listen = listener.local_addr()?;
         let access_without_token = self.access_without_token(listen)?;
         if self.history_days.is_some() {
-            self.places.keeps_history()?;
+            self.places.fleet.keeps_history()?;
         }
 
         let accounts = self.places.create_accounts().await?;
-        let store = self.places.open_store().await?;
+        let store = self.places.fleet.open_store().await?;
         let fleet = Fleet::open(store, self.risk.options()).await?;
         for finding in fleet.status().findings {
             tracing::warn!(code = finding.code, "{}", finding.message);
         }
         if !accounts.users().await?.iter().any(|user| user.admin) {
             let hint = "memc-portal user add NAME --admin --password-stdin --store";
-            tracing::warn!("nobody can log in as administrator yet: {hint} {}", self.places.shown());
+            tracing::warn!("nobody can log in as administrator yet: {hint} {}", self.places.fleet.shown());
         }
 
         let access = access_without_token.unwrap_or_else(|| Access::tokens(PillarTokens(accounts.clone())));
@@ -123,7 +123,8 @@ impl Serve {
             observations: observer.as_ref().map_or_else(Observations::default, Observer::observations),
         };
         let observing = observer.map(|observer| tokio::spawn(observer.run()));
-        let forgetting = self.history_days.map(|Days(days)| tokio::spawn(forget(self.places.clone(), days)));
+        let forgetting =
+            self.history_days.map(|Days(days)| tokio::spawn(forget(self.places.fleet.clone(), days)));
 
         say!("listening on http://{listen}");
         let served = serve::run(listener, serve::router(app, access)).await;
@@ -164,11 +165,11 @@ impl Serve {
 }
 
 /// Look for old history once a day. Of several processes, those that come later find none.
-async fn forget(places: Places, days: u32) {
+async fn forget(place: FleetPlace, days: u32) {
     let mut daily = tokio::time::interval(DAY);
     loop {
         daily.tick().await;
-        match places.forget_history(days).await {
+        match place.forget_history(days).await {
             Ok(commits) => tracing::info!(commits, days, "old history was forgotten"),
             Err(error) => {
                 tracing::warn!(%error, "old history could not be forgotten; tomorrow it is tried again")

@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::{Args, Subcommand};
 use memc_core::model::TeamName;
 
-use super::places::{Places, Unusable};
+use super::places::{FleetPlace, Places, Unusable};
 use super::{Failure, inspect};
 use crate::accounts::UserName;
 
@@ -114,7 +114,7 @@ impl Add {
             accounts.add_member(team, &name).await?;
         }
         say!("{name} is added");
-        for team in missing(&places, &teams).await? {
+        for team in missing(&places.fleet, &teams).await? {
             eprintln!("warning: there is no team {team} yet: {name} becomes a member when one is created");
         }
         Ok(())
@@ -122,11 +122,11 @@ impl Add {
 }
 
 /// The teams among these that the fleet does not have.
-async fn missing<'a>(places: &Places, teams: &'a [TeamName]) -> Result<Vec<&'a TeamName>, Failure> {
+async fn missing<'a>(place: &FleetPlace, teams: &'a [TeamName]) -> Result<Vec<&'a TeamName>, Failure> {
     if teams.is_empty() {
         return Ok(Vec::new());
     }
-    let store = match places.find_store().await {
+    let store = match place.find_store().await {
         Err(Unusable::NoFleet(_)) => return Ok(teams.iter().collect()),
         found => found?,
     };

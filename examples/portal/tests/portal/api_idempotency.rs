@@ -88,8 +88,11 @@ async fn every_method_takes_a_request_id() {
         let second = send().await;
         assert_eq!(second.status, status, "{method} {path} again: {second:?}");
         assert_eq!(portal.app.fleet.status().revision, before, "{method} {path} again did something");
-        let bad = portal.api(&portal.ada, method, path).key("with space").json(&body).send().await;
-        assert_eq!(bad.problem(), (422, "invalid_value"), "{method} {path}");
+        for key in ["with space", "", &"k".repeat(129)] {
+            let bad = portal.api(&portal.ada, method, path).key(key).json(&body).send().await;
+            assert_eq!(bad.problem(), (422, "invalid_value"), "{method} {path}");
+            assert!(bad.body["detail"].as_str().unwrap().contains("or leave the header out"), "{bad:?}");
+        }
     }
 }
 

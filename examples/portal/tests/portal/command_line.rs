@@ -1,5 +1,8 @@
 //! The command line, as an operator uses it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use crate::program::{Served, api, memc_portal, request, run, store_in, succeed};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{Connection, Executor};
@@ -116,11 +119,65 @@ fn settings_can_be_variables() {
     assert!(errors.contains("memc.accounts.db"), "{errors}");
 }
 
+/// As another user than the files' owner: looking writes to files beside a database, and may have to make them.
+#[tokio::test]
+async fn the_doctor_says_which_file_it_may_not_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &store_in(directory.path());
+    drop(Served::start(store, &["--no-observe"]));
+    for file in ["memc.db", "memc.accounts.db"] {
+        let file = directory.path().join(file);
+        let options = SqliteConnectOptions::new().filename(&file);
+        let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
+        // The last one takes the files beside it away.
+        database.close().await.unwrap();
+        assert!(!file.with_extension("db-wal").exists());
+        std::fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+    }
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o555)).unwrap();
+    let mut doctor = memc_portal();
+    if directory.path().metadata().unwrap().uid() == 0 {
+        // Whom permissions do not bind.
+        let program = doctor.get_program().to_owned();
+        doctor = std::process::Command::new("setpriv");
+        doctor.env_clear().args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(program);
+    }
+    let output = doctor.args(["doctor", "--store", store]).output().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    let wrong: Vec<&str> = report.lines().filter(|line| line.starts_with("WRONG")).collect();
+    assert_eq!((output.status.code(), wrong.len()), (Some(1), 2), "{report}");
+    for (line, file) in wrong.iter().zip(["memc.db", "memc.accounts.db"]) {
+        let file = directory.path().join(file).display().to_string();
+        assert!(line.contains(&file) && line.contains("Run this as the file's owner"), "{report}");
+    }
+}
+
 #[test]
 fn help_has_examples() {
     let help = succeed(&["--help"], "");
     assert!(help.contains("Examples:") && help.contains("user add ada --admin --password-stdin"), "{help}");
     assert!(succeed(&["serve", "--help"], "").contains("MEMC_PILLAR_AUTH"));
+    // Where it is of no use it is not offered.
+    for (words, uses) in [
+        (&["serve"][..], true),
+        (&["doctor"], true),
+        (&["user", "list"], true),
+        (&["token", "create"], true),
+        (&["accounts", "export"], true),
+        (&["export"], false),
+        (&["import"], false),
+        (&["restored"], false),
+        (&["history", "forget"], false),
+    ] {
+        let help = succeed(&[words, &["--help"]].concat(), "");
+        assert_eq!(
+            (help.contains("--store"), help.contains("--accounts")),
+            (true, uses),
+            "{words:?}: {help}"
+        );
+    }
     assert!(succeed(&["--version"], "").starts_with("memc-portal "));
 }
 
@@ -145,9 +202,9 @@ async fn the_doctor_looks_at_everything() {
         "sqlite    3.",
         "journal_mode wal",
         "schema    version 5",
-        "1 teams",
+        "1 team,",
         "compared  2 records with the 2 commits that made them",
-        "1 users",
+        "1 user,",
         "0 wrong",
     ] {
         assert!(report.contains(part), "{part}: {report}");
@@ -174,13 +231,13 @@ async fn the_doctor_looks_at_everything() {
         (
             "UPDATE fleet SET epoch = epoch + 1",
             "UPDATE fleet SET epoch = epoch - 1",
-            "ledger.tables: 1 records",
+            "ledger.tables: the history made something else of 1 record:",
         ),
         ("DELETE FROM teams", "INSERT INTO teams VALUES (1, 'shop', 2)", "{\"kind\":\"team\",\"id\":1}"),
         (
             "INSERT INTO teams VALUES (9, 'ads', 2)",
             "DELETE FROM teams WHERE id = 9",
-            "ledger.tables: 1 records",
+            "ledger.tables: the history made something else of 1 record:",
         ),
         // A history whose beginning was forgotten still says what the rest of it made.
         (
@@ -196,9 +253,7 @@ async fn the_doctor_looks_at_everything() {
         if wrong == gone {
             assert_eq!(report.status.code(), Some(0), "{text}");
             assert!(
-                text.contains(
-                    "compared  2 of 2 records with the 2 commits that are kept, from revision 2 on"
-                ),
+                text.contains("compared  2 of 2 records with the 2 commits kept, from revision 2 on"),
                 "{text}"
             );
         } else {
@@ -257,7 +312,7 @@ async fn looking_says_which_hosts_wait_and_leaves_the_file_as_it_is() {
     assert_eq!(journal("PRAGMA journal_mode = DELETE").await, "delete");
     let report = succeed(&["doctor", "--deep", "--store", store], "");
     for note in [
-        "host.waiting: 3 hosts take nothing new since the restore, because their ports were not looked at yet (2 in jobs, 1 in \
+        "host.waiting: nothing new goes to 3 hosts since the restore, because of ports that were not looked at yet (2 in jobs, 1 in \
          web). It ends by itself",
         "sqlite.journal_mode: journal_mode is delete, wal is needed",
         "0 wrong, 2 notes",
@@ -313,7 +368,7 @@ fn accounts_are_taken_along() {
     let token = succeed(&["token", "create", "--user", "li", "--label", "a, \"b\"", "--store", &one], "");
     succeed(&["token", "create", "--pillar", "--store", &one], "");
     let said = succeed(&["accounts", "export", "--file", file, "--store", &one], "");
-    assert_eq!(said, "written: 2 users, 1 memberships, 2 tokens\n");
+    assert_eq!(said, "written: 2 users, 1 membership, 2 tokens\n");
     let text = std::fs::read_to_string(file).unwrap();
     assert!(!text.contains("horse") && !text.contains(token.trim()), "{text}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
@@ -337,7 +392,7 @@ fn accounts_are_taken_along() {
     }
 
     let said = succeed(&["accounts", "import", "--file", file, "--store", &two], "");
-    assert_eq!(said, "taken in: 2 users, 1 memberships, 2 tokens\n");
+    assert_eq!(said, "taken in: 2 users, 1 membership, 2 tokens\n");
     for list in [["user", "list"], ["token", "list"]] {
         let of = |store: &str| succeed(&[list[0], list[1], "--store", store], "");
         assert_eq!(of(&one), of(&two));
@@ -376,11 +431,11 @@ async fn an_unsafe_store_takes_no_archive_and_no_new_epoch_unless_its_risk_is_ac
     let server = memc_test_servers::Postgres::start(&[("fsync", "off")]);
     let directory = tempfile::tempdir().unwrap();
     let path = |file: &str| directory.path().join(file).to_str().unwrap().to_owned();
-    let (accounts, archive) = (format!("sqlite://{}", path("people.db")), path("fleet.jsonl"));
+    let archive = path("fleet.jsonl");
     let small = format!("sqlite://{}", path("small.db"));
     drop(Served::start(&small, &["--no-observe"]));
     succeed(&["export", "--file", &archive, "--store", &small], "");
-    let places = ["--store", &server.url(), "--accounts", &accounts].map(str::to_owned);
+    let places = ["--store", &server.url()].map(str::to_owned);
     for command in [&["import", "--file", &archive][..], &["restored", "--reason", "a test"]] {
         let with = |more: &[&str]| {
             let words: Vec<&str> = command.iter().copied().chain(places.iter().map(String::as_str)).collect();

@@ -29,12 +29,16 @@ impl Site {
         [words, &["--store", &self.store, "--accounts", &self.accounts]].concat()
     }
 
+    fn of_the_fleet<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
+        [words, &["--store", &self.store]].concat()
+    }
+
     /// It is wrong, and the accounts are looked at all the same.
     fn doctor_finds(&self, parts: &[&str]) {
         let doctor = run(&self.with(&["doctor"]), "");
         let report = String::from_utf8(doctor.stdout).unwrap();
         assert_eq!((doctor.status.code(), &*doctor.stderr), (Some(1), &b""[..]), "{report}");
-        for part in [parts, &["people    1 users", "result    "]].concat() {
+        for part in [parts, &["people    1 user,", "result    "]].concat() {
             assert!(report.contains(part), "{part}: {report}");
         }
     }
@@ -52,7 +56,7 @@ impl Site {
             if (words[0] == "history" && redis) || (words[0] == "restored" && told == OLDER) {
                 continue;
             }
-            let output = run(&self.with(words), "");
+            let output = run(&self.of_the_fleet(words), "");
             let errors = String::from_utf8(output.stderr).unwrap();
             assert!(!output.status.success() && errors.contains(told), "{words:?}: {errors}");
         }
@@ -124,7 +128,8 @@ async fn mariadb_stays_as_it_is() {
     let version = "SELECT max(version) FROM memc_migrations";
     assert_eq!(sqlx::query_scalar::<_, i64>(version).fetch_one(&mut database).await.unwrap(), 3);
     // Its migrations can be made again, so that this is what the older version left.
-    let restored = succeed(&site.with(&["restored", "--reason", "a backup of the older version"]), "");
+    let restored =
+        succeed(&site.of_the_fleet(&["restored", "--reason", "a backup of the older version"]), "");
     assert!(restored.starts_with("epoch "), "{restored}");
     assert_eq!(sqlx::query_scalar::<_, i64>(version).fetch_one(&mut database).await.unwrap(), 4);
 }
@@ -187,7 +192,7 @@ async fn an_empty_redis_has_no_fleet() {
         "appendfsync always",
         "revision 0",
         "WRONG     store.missing: there is no fleet in redis://",
-        "people    1 users",
+        "people    1 user,",
     ]);
     site.serve_once();
     let report = succeed(&site.with(&["doctor"]), "");

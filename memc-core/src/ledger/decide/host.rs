@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Draft, Outcome, not_found, out_of_range};
 use crate::ledger::{HostPatch, HostSpec, HostView, Object, PortUse, Refusal};
 use crate::model::{
-    Cluster, FIRST_EPOCH, Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record,
+    Cluster, Counted, FIRST_EPOCH, Host, HostId, HostName, HostStatus, InstanceId, Key, Mib, Reason, Record,
     RetiredPort, Revision, Timestamp,
 };
 
@@ -150,7 +150,7 @@ impl Draft<'_> {
                 PortUse::Retired(_) => None,
             })
             .collect();
-        let detail = format!("{} instances: {reason}", lost.len());
+        let detail = format!("{}: {reason}", Counted(lost.len(), "instance"));
         // Ports that were cooling down here may still be served by a process nobody can see.
         let retired: Vec<RetiredPort> = (view.ports.iter())
             .filter_map(|usage| match usage {
@@ -267,7 +267,7 @@ fn empty(view: &HostView, todo: &'static str) -> Result<(), Refusal> {
     if view.instances == 0 {
         return Ok(());
     }
-    let by = format!("{} instances", view.instances);
+    let by = Counted(view.instances, "instance").to_string();
     Err(Refusal::InUse { object: Object::Host, name: view.host.name.to_string(), by, todo })
 }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Draft, Outcome, not_found, out_of_range};
 use crate::ledger::{Object, Refusal};
 use crate::model::{
-    Cluster, ClusterName, Host, HostId, HostStatus, Instance, InstanceId, InstanceState, Key, Mib, Phase,
-    Plan, PlanGoal, PlanId, PlanStatus, PlanStep, Reason, Record,
+    Cluster, ClusterName, Counted, Host, HostId, HostStatus, Instance, InstanceId, InstanceState, Key, Mib,
+    Phase, Plan, PlanGoal, PlanId, PlanStatus, PlanStep, Reason, Record,
 };
 
 /// Steps of one plan at most, so that a commit stays small.
@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
             stopped_because: None,
             revision: self.revision,
         }));
-        let detail = format!("{} moves, {} hosts to empty", steps.len(), empties.len());
+        let detail = format!("{}, {} to empty", Counted(steps.len(), "move"), Counted(empties.len(), "host"));
         Ok(self.done("plan.start", target(name), detail, Key::Plan { id }))
     }
 

@@ -3,7 +3,7 @@
 use super::{Draft, Outcome, out_of_range};
 use crate::ledger::{ClusterPatch, ClusterSpec, Object, Refusal};
 use crate::model::{
-    Cluster, ClusterId, ClusterName, Key, Mib, PortRange, Quota, Record, Team, TeamId, TeamName,
+    Cluster, ClusterId, ClusterName, Counted, Key, Mib, PortRange, Quota, Record, Team, TeamId, TeamName,
 };
 
 impl Draft<'_> {
@@ -58,7 +58,7 @@ impl Draft<'_> {
             return Err(Refusal::InUse {
                 object: Object::Cluster,
                 name: name.to_string(),
-                by: format!("{hosts} hosts and {caches} caches"),
+                by: format!("{} and {}", Counted(hosts, "host"), Counted(caches, "cache")),
                 todo: "release the caches and remove the hosts first",
             });
         }
@@ -93,7 +93,7 @@ impl Draft<'_> {
             return Err(Refusal::InUse {
                 object: Object::Team,
                 name: name.to_string(),
-                by: format!("{caches} caches"),
+                by: Counted(caches, "cache").to_string(),
                 todo: "release them first, and wait until their instances have stopped",
             });
         }

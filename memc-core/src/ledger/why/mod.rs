@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub use self::survey::Survey;
 use super::{Order, State};
-use crate::model::{ClusterName, HostName, InstanceId, Mib, Policy, Revision, Timestamp};
+use crate::model::{ClusterName, Counted, HostName, InstanceId, Mib, Policy, Revision, Timestamp};
 use crate::placement::Layout;
 use crate::placement::plan::{self, Answer, Budget};
 
@@ -125,7 +125,7 @@ impl fmt::Display for WhyNot {
             write!(f, "{rule}; ")?;
         }
         if self.unobserved > 0 {
-            write!(f, "{} hosts wait to be looked at; ", self.unobserved)?;
+            write!(f, "{} still to be looked at; ", Counted(self.unobserved, "host"))?;
         }
         match self.largest {
             Some(largest) => write!(f, "the largest that fits now is {largest} an instance"),

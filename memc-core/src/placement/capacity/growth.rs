@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::super::Layout;
-use crate::model::{CacheId, HostId, Mib};
+use crate::model::{CacheId, Counted, HostId, Mib};
 
 /// What growth comes to. Growing uses all of a host's memory, the share kept for it included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +28,15 @@ impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "If every cache grows by {} %, {} become {}. ", self.percent, self.booked, self.grown)?;
         match self.short.iter().max_by_key(|(host, missing)| (*missing, std::cmp::Reverse(*host))) {
-            None => write!(f, "All {} hosts have the memory for it.", self.hosts),
+            None => write!(f, "The memory for it is there, on {}.", Counted(self.hosts, "host")),
             Some((host, missing)) => write!(
                 f,
-                "{} of {} hosts do not have the memory for it, and {} are missing there; {} caches are concerned. The \
-                 worst is host {host}, where {missing} are missing.",
+                "The memory for it is not there on {} of {}: {} are missing, for {}. The worst is host {host}, where \
+                 {missing} are missing.",
                 self.short.len(),
-                self.hosts,
+                Counted(self.hosts, "host"),
                 self.missing,
-                self.caches.len()
+                Counted(self.caches.len(), "cache")
             ),
         }
     }

@@ -8,7 +8,7 @@ use super::Demand;
 use super::bins::{Bins, Item, Spread};
 use super::fit::{Fit, Obstacle, fit};
 use super::racks::racks;
-use crate::model::{CacheId, HostId, Mib, Rack};
+use crate::model::{CacheId, Counted, HostId, Mib, Rack};
 
 /// What fails together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +54,11 @@ impl fmt::Display for Loss {
         let instances: u64 = self.caches.iter().map(|(_, demand)| u64::from(demand.instances)).sum();
         write!(
             f,
-            "If {} is lost, {instances} instances of {} caches need new places, {} together. ",
+            "If {} is lost, {} are needed elsewhere, for {} of {}. ",
             self.domain,
-            self.caches.len(),
-            self.needed
+            self.needed,
+            Counted(instances, "instance"),
+            Counted(self.caches.len(), "cache")
         )?;
         match &self.fit {
             Fit::Placed(_) => f.write_str("All of them fit on the other hosts."),
@@ -65,8 +66,9 @@ impl fmt::Display for Loss {
                 let left: u64 = self.left_over.iter().map(|(_, instances)| u64::from(*instances)).sum();
                 write!(
                     f,
-                    "{left} instances of {} caches would be without a place; {} are missing. {}",
-                    self.left_over.len(),
+                    "{} of {} would be without a place; {} are missing. {}",
+                    Counted(left, "instance"),
+                    Counted(self.left_over.len(), "cache"),
                     self.missing,
                     self.fit
                 )
@@ -186,8 +188,8 @@ impl fmt::Display for Survival {
             let number = self.shortfalls.len();
             write!(
                 f,
-                "Of {} possible losses of one {each}, {number} leave instances without a place",
-                self.checked
+                "Instances are left without a place by the loss of {number} of {}",
+                Counted(self.checked, each)
             )?;
             match self.shortfalls.iter().filter(|shortfall| !shortfall.proved).count() {
                 0 => f.write_str(". ")?,
@@ -195,8 +197,10 @@ impl fmt::Display for Survival {
             }
             write!(
                 f,
-                "The worst is {}: {} instances would have no place, and {} are missing.",
-                worst.domain, worst.instances, worst.missing
+                "The worst is {}: {} would have no place, and {} are missing.",
+                worst.domain,
+                Counted(worst.instances, "instance"),
+                worst.missing
             )
         } else if let Some(margin) = &self.tightest {
             write!(

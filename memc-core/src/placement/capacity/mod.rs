@@ -19,7 +19,7 @@ pub mod loss;
 mod racks;
 pub mod trend;
 
-use crate::model::Mib;
+use crate::model::{Counted, Mib};
 
 /// Equal instances of one cache that are to be placed, each on a host of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Demand {
 #[non_exhaustive]
 pub enum Flaw {
     /// Another number of demands or instances than asked for.
-    #[error("demand {demand}: {found} places for {wanted} instances")]
+    #[error("demand {demand}: {} for {}", Counted(*found, "place"), Counted(*wanted, "instance"))]
     Instances {
         /// The demand's position.
         demand: usize,
@@ -58,7 +58,7 @@ pub enum Flaw {
         host: u32,
     },
     /// More instances of a cache in a rack than allowed.
-    #[error("demand {demand}: {found} instances in the rack of host {host}, where {allowed} are allowed")]
+    #[error("demand {demand}: {} in the rack of host {host}, where at most {allowed} may be", Counted(*found, "instance"))]
     Rack {
         /// The demand's position.
         demand: usize,
@@ -78,7 +78,7 @@ pub enum Flaw {
         booked: u64,
     },
     /// More instances than a host has ports.
-    #[error("host {host} has {ports} ports for {instances} instances")]
+    #[error("host {host} has {} for {}", Counted(*ports, "port"), Counted(*instances, "instance"))]
     Ports {
         /// The host's position.
         host: u32,

@@ -25,7 +25,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Layout, LayoutHost, LayoutInstance};
-use crate::model::{CacheId, HostId, InstanceId, Mib};
+use crate::model::{CacheId, Counted, HostId, InstanceId, Mib};
 
 mod board;
 mod check;
@@ -169,18 +169,21 @@ impl fmt::Display for Proof {
             ),
             Proof::TooFewPlaces { instances, places } => write!(
                 f,
-                "{instances} instances need a host each, and {places} could take one even if all that can be moved \
-                 were gone"
+                "each of {} needs a host of its own, and {} could take one even if all that can be moved were gone",
+                Counted(*instances, "instance"),
+                Counted(*places, "host")
             ),
             Proof::TooFewHosts { cache, instances, places } => write!(
                 f,
-                "cache {cache} has {instances} instances to keep on different hosts, and hosts and racks have \
-                 places for {places}"
+                "cache {cache} has {} to keep on different hosts, and hosts and racks have places for {places}",
+                Counted(*instances, "instance")
             ),
             Proof::TooFewPorts { moves, ports } => {
                 write!(
                     f,
-                    "{moves} instances have to move, and the other hosts have {ports} free ports together"
+                    "the other hosts have {} together for {} to move",
+                    Counted(*ports, "free port"),
+                    Counted(*moves, "instance")
                 )
             }
             Proof::TooLittleMemory { needs, room } => {
@@ -190,12 +193,13 @@ impl fmt::Display for Proof {
                 write!(f, "at least {cold} would go cold, and the budget is {budget}")
             }
             Proof::Searched { states, over_budget: false } => {
-                write!(f, "no order of moves leads there: all {states} states were looked at")
+                write!(f, "no order of moves leads there: all were looked at, {}", Counted(*states, "state"))
             }
             Proof::Searched { states, over_budget: true } => {
                 write!(
                     f,
-                    "no order of moves within the budget leads there: all {states} states were looked at"
+                    "no order of moves within the budget leads there: all were looked at, {}",
+                    Counted(*states, "state")
                 )
             }
         }

@@ -13,7 +13,7 @@ use super::Demand;
 use super::bins::Bins;
 use super::fit::{self, Outcome};
 use super::racks::racks;
-use crate::model::Mib;
+use crate::model::{Counted, Mib};
 use mix::Mixes;
 
 pub use verify::verify;
@@ -151,7 +151,7 @@ impl fmt::Display for Argument {
 impl fmt::Display for Purchase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: u64 = self.hosts.iter().copied().map(u64::from).sum();
-        write!(f, "{hosts} new hosts for {}. ", self.cost)?;
+        write!(f, "{} for {}. ", Counted(hosts, "new host"), self.cost)?;
         if self.proved() {
             write!(f, "Nothing cheaper is possible, because of {}.", self.bound.argument)
         } else {
@@ -168,10 +168,10 @@ impl fmt::Display for Impossible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Demand {} asks for {} instances; with any number of these hosts only {} can be placed with its size and \
+            "Demand {} asks for {}; with any number of these hosts only {} can be placed with its size and \
              its rack limit.",
             self.demand + 1,
-            self.instances,
+            Counted(self.instances, "instance"),
             self.places
         )
     }

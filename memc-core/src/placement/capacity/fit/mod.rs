@@ -9,7 +9,7 @@ use std::fmt;
 use super::super::Layout;
 use super::Demand;
 use super::bins::{Bins, Item, Spread};
-use crate::model::Mib;
+use crate::model::{Counted, Mib};
 
 pub(super) use search::{Outcome, search};
 pub use verify::verify;
@@ -87,12 +87,13 @@ impl fmt::Display for Fit {
         match self {
             Fit::Placed(places) => {
                 let instances: usize = places.iter().map(Vec::len).sum();
-                write!(f, "All of it fits: there is a host for each of the {instances} instances.")
+                write!(f, "All of it fits: there is a place for {}.", Counted(instances, "instance"))
             }
             Fit::Infeasible(obstacle) => write!(f, "It does not fit. {obstacle}"),
             Fit::Undecided { work } => write!(
                 f,
-                "Not decided: no arrangement was found, nor a proof that there is none, within {work} steps of search."
+                "Not decided: no arrangement was found, nor a proof that there is none, by a search of {}.",
+                Counted(*work, "step")
             ),
         }
     }
@@ -103,19 +104,21 @@ impl fmt::Display for Obstacle {
         match self {
             Obstacle::Alone { demand, instances, places } => write!(
                 f,
-                "Demand {} alone asks for {instances} instances, and only {places} could be placed with its size and \
-                 its rack limit.",
-                demand + 1
+                "Demand {} alone asks for {}, and only {places} could be placed with its size and its rack limit.",
+                demand + 1,
+                Counted(*instances, "instance")
             ),
             Obstacle::Ports { instances, ports } => write!(
                 f,
-                "There are {instances} instances to place, and {ports} free ports on hosts that have room for the \
-                 smallest of them."
+                "The hosts that have room for the smallest have {} for {} to place.",
+                Counted(*ports, "free port"),
+                Counted(*instances, "instance")
             ),
             Obstacle::Count { at_least, instances, places } => write!(
                 f,
-                "{instances} of the instances book {at_least} or more, and the hosts have at most {places} places \
-                 of that size."
+                "The hosts have at most {} of the size for {} that must have {at_least} or more.",
+                Counted(*places, "place"),
+                Counted(*instances, "instance")
             ),
             Obstacle::Room { at_least, alone: 0, needed, usable } => write!(
                 f,
@@ -124,11 +127,16 @@ impl fmt::Display for Obstacle {
             ),
             Obstacle::Room { at_least, alone, needed, usable } => write!(
                 f,
-                "Of the instances that book {at_least} or more, {alone} need a host of their own; the others need \
-                 {needed} MiB together, and at most {usable} MiB can be used for them on the remaining hosts."
+                "The instances that book {at_least} or more need {} of their own for {alone} of them, and {needed} MiB \
+                 together for the others; at most {usable} MiB can be used for those on the remaining hosts.",
+                Counted(*alone, "host")
             ),
             Obstacle::Exhausted { work } => {
-                write!(f, "Every way to place the instances was tried ({work} steps), and none works.")
+                write!(
+                    f,
+                    "Every way to place the instances was tried ({}), and none works.",
+                    Counted(*work, "step")
+                )
             }
         }
     }
