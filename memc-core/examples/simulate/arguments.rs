@@ -10,7 +10,7 @@ checked by a second implementation of plain lists.
   --hosts N        hosts of 64, 128 and 192 GiB, 1 to 1000000; 40 a rack, fewer where there are fewer than 400
   --instances M    how many instances to fill up to, 0 to 100000000
   --seed S         what everything drawn at random is a function of
-  --headroom P     percent of each host that new instances may not use, 0 to 90; default 10
+  --headroom P     percent of each host that is kept from new instances, 0 to 90; default 10
   --fill P         percent of the fleet's memory to stop filling at, 1 to 100; default 85
   --order ORDER    pack (the tightest host first) or balance (the emptiest first); default pack
   -h, --help       this text

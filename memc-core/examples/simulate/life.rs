@@ -47,6 +47,8 @@ struct Tally {
     refused: u64,
     /// Those of them that would have been carried out without the share kept for growing.
     refused_for_headroom: u64,
+    /// The least memory booked when one was refused, and what there was.
+    refused_from: Option<(u64, u64)>,
     wrongly_refused: u64,
     violations: u64,
     grows: u64,
@@ -320,6 +322,13 @@ impl Life {
             Err(refusal) => refusal,
         };
         self.tally.refused += 1;
+        let (booked, memory) = self.booked_and_memory();
+        let fuller = |from: (u64, u64)| {
+            u128::from(from.0) * u128::from(memory) > u128::from(booked) * u128::from(from.1)
+        };
+        if self.tally.refused_from.is_none_or(fuller) {
+            self.tally.refused_from = Some((booked, memory));
+        }
         match full.unwrap_or_else(|| self.second.place(wish, now)) {
             Ok(_) => self.wrong_refusal(),
             Err(code) if code != refusal.code() => self.violation("reason_of_refusal"),
@@ -600,6 +609,9 @@ impl Life {
             "{} of {} caches grew in place; {} ports were issued again",
             tally.grown, tally.grows, tally.reissued
         );
+        if let Some((booked, memory)) = tally.refused_from {
+            eprintln!("refused from {} % on", percent(booked, memory));
+        }
         text
     }
 }

@@ -119,7 +119,7 @@ impl Host {
         self.processes.iter_mut().find(|it| it.cache == cache)
     }
 
-    /// What new instances may fill it up to.
+    /// What new instances may fill it up to, as long as there is another place.
     pub(crate) fn open(&self, rules: &Rules) -> u64 {
         self.memory - (self.memory * rules.headroom_percent).div_ceil(100)
     }
@@ -175,8 +175,31 @@ impl Second {
         self.hosts.iter().filter(|host| host.status != Status::Lost).map(|host| host.memory).sum()
     }
 
+    /// Whether the cluster would keep half as much again as it keeps for growing, if this wish came true.
+    fn has_plenty_with(&self, wish: &Wish) -> bool {
+        let with_it = self.booked() + self.rules.booking(wish.memory) * wish.count as u64;
+        let keeps_of_200 = 3 * self.rules.headroom_percent;
+        with_it * 200 <= self.memory() * 200_u64.saturating_sub(keeps_of_200)
+    }
+
     /// Where a wish goes, or why nowhere: by the rule read aloud. O(instances + hosts × what is asked for).
     pub(crate) fn place(&self, wish: &Wish, now: u64) -> Result<Vec<Spot>, Code> {
+        match self.place_within(wish, now, |host| host.open(&self.rules), self.rules.balance) {
+            Err("no_room") if self.has_plenty_with(wish) => {
+                self.place_within(wish, now, |host| host.memory, true)
+            }
+            other => other,
+        }
+    }
+
+    /// The same with hosts that new instances may fill up to this, the emptiest first or the tightest.
+    fn place_within(
+        &self,
+        wish: &Wish,
+        now: u64,
+        may_fill: impl Fn(&Host) -> u64,
+        emptiest_first: bool,
+    ) -> Result<Vec<Spot>, Code> {
         if self.used(wish.team) + wish.memory * wish.count as u64 > self.quotas[wish.team] {
             return Err("quota_exceeded");
         }
@@ -187,7 +210,7 @@ impl Second {
             .filter(|at| {
                 self.hosts[*at].status == Status::Active && !self.hosts[*at].waits && !on.contains(at)
             })
-            .filter(|at| booked[*at] + need <= self.hosts[*at].open(&self.rules))
+            .filter(|at| booked[*at] + need <= may_fill(&self.hosts[*at]))
             .filter(|at| self.hosts[*at].has_port(&self.rules, now))
             .collect();
         let racks = self.hosts.iter().map(|host| host.rack + 1).max().unwrap_or(0);
@@ -210,8 +233,8 @@ impl Second {
                 .filter(|at| held[self.hosts[*at].rack] < most && spots.iter().all(|(other, _)| other != at))
                 .min_by_key(|at| {
                     let host = &self.hosts[*at];
-                    let left = (host.open(&self.rules) - booked[*at]) as i64;
-                    let left = if self.rules.balance { -left } else { left };
+                    let left = (may_fill(host) - booked[*at]) as i64;
+                    let left = if emptiest_first { -left } else { left };
                     (held[host.rack], left, host.processes.len(), place_among_equals(host.number))
                 });
             let Some(best) = best else { break };
@@ -221,7 +244,14 @@ impl Second {
         Ok(spots)
     }
 
-    /// The first rule that these places for a wish would break. O(instances on these hosts).
+    /// Whether a wish is one that may use what hosts keep for growing.
+    fn may_open_headroom(&self, wish: &Wish, now: u64) -> bool {
+        self.has_plenty_with(wish)
+            && self.place_within(wish, now, |host| host.open(&self.rules), false).is_err()
+    }
+
+    /// The first rule that these places for a wish would break. O(instances on these hosts); where they use what hosts keep
+    /// for growing, what [`Second::place`] takes.
     pub(crate) fn broken_by(&self, wish: &Wish, spots: &[Spot], now: u64) -> Option<&'static str> {
         let need = self.rules.booking(wish.memory);
         let mut on = self.caches.get(&wish.cache).map_or_else(Vec::new, |cache| cache.on.clone());
@@ -244,7 +274,7 @@ impl Second {
             if host.booked() + need > host.memory {
                 return Some("memory");
             }
-            if host.booked() + need > host.open(&self.rules) {
+            if host.booked() + need > host.open(&self.rules) && !self.may_open_headroom(wish, now) {
                 return Some("headroom");
             }
             if host.processes.iter().any(|it| it.port == port) {

@@ -49,8 +49,9 @@ pub struct Policy {
     pub max_instance_mib: Mib,
     /// The most instances of one cache: 1 to 64; default 16.
     pub max_instances: u16,
-    /// The share of each host that new instances may not use, kept so that the ones there can grow without moving:
-    /// 0 to 90 %; default 10 %.
+    /// The share of each host that is kept from new instances, so that the ones there can grow without moving: 0 to
+    /// 90 %; default 10 %. As a last resort, where what is asked for finds no place otherwise, it is opened as long as the
+    /// cluster as a whole keeps half as much again free: see [`Policy::opens_headroom_below`].
     pub grow_headroom_percent: u32,
     /// Which of the hosts with room a new instance goes to; racks come first. Default `pack`.
     pub order: FillOrder,
@@ -82,7 +83,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The memory of a host that new instances may use, MiB: what is left beside the share kept for growing.
+    /// The memory of a host that new instances may use while there is another place, MiB: what is left beside the share
+    /// kept for growing.
     #[must_use]
     pub fn open_to_new(&self, host: Mib) -> Mib {
         host.minus(host.percent(self.grow_headroom_percent))
@@ -91,11 +93,17 @@ impl Policy {
     /// What new instances may book a cluster up to whose hosts have this much memory together, MiB.
     #[must_use]
     pub fn fill_limit(&self, cluster: Mib) -> Mib {
-        // The sum of many hosts: rounded down without leaving 64 bits.
-        Mib::capped(
-            cluster.get() / 100 * u64::from(self.fill_limit_percent)
-                + cluster.get() % 100 * u64::from(self.fill_limit_percent) / 100,
-        )
+        share(cluster, self.fill_limit_percent, 100)
+    }
+
+    /// What new instances that find no place else may book such a cluster up to, MiB, in the share of hosts that is kept
+    /// for growing: all but one and a half times that share, 85 % by default. None where that is all of it or more.
+    ///
+    /// In a small cluster a host is a large part of it, and for a large request there may be room only in what each keeps
+    /// for growing, while the cluster as a whole has plenty. What is opened then is little of what all of them keep.
+    #[must_use]
+    pub fn opens_headroom_below(&self, cluster: Mib) -> Mib {
+        share(cluster, 200_u32.saturating_sub(self.grow_headroom_percent.saturating_mul(3)), 200)
     }
 
     /// [`Policy::cool_down_seconds`] as a duration.
@@ -140,6 +148,12 @@ impl Policy {
             self.overhead.flaw()
         }
     }
+}
+
+/// So many parts of a whole that is the sum of many hosts: rounded down without leaving 64 bits.
+fn share(whole: Mib, parts: u32, of: u64) -> Mib {
+    let parts = u64::from(parts);
+    Mib::capped(whole.get() / of * parts + whole.get() % of * parts / of)
 }
 
 /// What a memcached process holds beyond its `-m`, as a rule that books enough.
@@ -227,6 +241,19 @@ mod tests {
         {
             assert!(Policy::default().with(&fields(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_headroom_opens_while_half_as_much_again_is_free() {
+        let opens = |percent, cluster| {
+            let policy = Policy { grow_headroom_percent: percent, ..Policy::default() };
+            policy.opens_headroom_below(Mib::capped(cluster)).get()
+        };
+        assert_eq!([0, 1, 10, 66, 67, 90].map(|percent| opens(percent, 2000)), [2000, 1970, 1700, 20, 0, 0]);
+        // Rounded down: 85 % of 1,999 is 1,699.15, and of the most that a sum of hosts can be it is no more than that.
+        assert_eq!((opens(10, 1999), opens(10, 1), opens(10, 0)), (1699, 0, 0));
+        let most = u128::from(Mib::MAX.get());
+        assert_eq!(u128::from(opens(10, Mib::MAX.get())), most * 85 / 100);
     }
 
     #[test]

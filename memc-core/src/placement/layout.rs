@@ -23,7 +23,8 @@ pub struct LayoutHost {
     pub rack: Option<Rack>,
     /// All of its memory, MiB.
     pub memory: Mib,
-    /// What new instances may fill it up to, MiB: its memory without the share kept for growing.
+    /// What new instances may fill it up to, MiB: its memory without the share kept for growing, which planning never
+    /// uses, though a new instance may as a last resort.
     pub limit: Mib,
     /// What its instances book together, MiB. May be above `limit`, and after its memory was lowered above `memory`.
     pub booked: Mib,

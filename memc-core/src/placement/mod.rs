@@ -14,9 +14,12 @@
 //! # The choices
 //!
 //! - **Room to grow** is a share of each host (a tenth by default,
-//!   [`grow_headroom_percent`](crate::model::Policy::grow_headroom_percent)) that new instances may not use. Best fit
-//!   without it leaves a host no MiB, and growing in place fails nearly always; with it nearly never, and little is
-//!   refused for it.
+//!   [`grow_headroom_percent`](crate::model::Policy::grow_headroom_percent)) that is closed to new instances as long as
+//!   there is another place. Best fit without it leaves a host no MiB, and growing in place fails nearly always; with it
+//!   nearly never. As a last resort it is opened while the cluster as a whole keeps half as much again
+//!   ([`opens_headroom_below`](crate::model::Policy::opens_headroom_below)): in a small cluster a large request may find
+//!   room nowhere else. Then, in any order of filling, hosts with the most memory left come first, since nothing grows
+//!   any more on one that is filled to the last MiB. Plans and capacity keep it closed: what they promise holds without.
 //! - **Spread first, then best fit**: as many racks as possible, and among the hosts of those the one with the least
 //!   room that is enough, so that large holes stay for large requests. A cluster may ask for the most room instead
 //!   ([`FillOrder`](crate::model::FillOrder)). Ties have a total order (fewest instances, then the host's number,
@@ -40,7 +43,8 @@
 //! |---|---|
 //! | [`Index::set`], a host changed | O(log n) |
 //! | [`Index::place`] | O((h + k) log n), and O(R log n) more at worst; never n |
-//! | [`Survey::read`](crate::ledger::Survey::read), what a writer may wait for while a refusal is explained | 128 records; never n |
+//! | the last resort, for a request that would be refused | that again, where no host can have the memory; else O(n log n) |
+//! | [`Survey::read`](crate::ledger::Survey::read), what a writer may wait for while a refusal is explained | 128 records; n of another cluster only where that one's last resort is asked for |
 //! | [`Facts::explain`](crate::ledger::Facts::explain), a refusal, outside the turn | O(n log size) |
 //! | [`State::layout`](crate::ledger::State::layout), a copy for planning | O((n + m) log n) |
 //! | [`plan::drain`], [`plan::make_room`] | O((n + m) log n), then a node for each move |

@@ -1,6 +1,6 @@
 //! Every rule of a fleet, one by one.
 
-use memc_core::ledger::{ClusterPatch, Command, HostPatch, Order, Refusal, Rule, Seen};
+use memc_core::ledger::{ClusterPatch, Command, Facts, HostPatch, Order, Refusal, Rule, Seen};
 use memc_core::model::*;
 use memc_core::pillar::document;
 
@@ -84,6 +84,72 @@ fn booked_memory_stays_within_the_host_and_leaves_room_to_grow() {
     world.ok(Command::ChangeHost { name: name("m1"), patch });
     assert_eq!(world.refused(resize("a", 1001)).code(), "no_room");
     world.ok(resize("a", 400));
+}
+
+#[test]
+fn what_is_kept_for_growing_is_opened_as_a_last_resort() {
+    let hosts = |hosts: &[(&str, u64, Option<&str>)]| {
+        let mut world = World::new(Policy { grow_headroom_percent: 10, ..plain() }, 10_000);
+        hosts.iter().for_each(|(host, memory, rack)| drop(world.ok(add_host(host, *memory, *rack))));
+        world
+    };
+    let on = |world: &World, cache: &str| {
+        let mut on: Vec<String> = world.instances(cache).iter().map(|it| world.host_of(it)).collect();
+        on.sort_unstable();
+        on
+    };
+    let two = [("m1", 1000, None), ("m2", 1000, None)];
+
+    // 85 % of both together are 1,700 MiB. Another place comes first.
+    let mut world = hosts(&two);
+    world.ok(allocate("a", 750, 1));
+    let refusal = world.refused(allocate("b", 951, 1));
+    let why = refusal.why().unwrap();
+    assert_eq!((why.largest, why.alone.contains(&Rule::Headroom)), (Some(mib(950)), true), "{refusal}");
+    world.ok(allocate("b", 950, 1));
+    assert_ne!(on(&world, "a"), on(&world, "b"));
+    assert_eq!(world.refused(allocate("c", 151, 1)).why().unwrap().largest, Some(mib(150)));
+    world.ok(allocate("c", 150, 1));
+    assert_eq!(on(&world, "a"), on(&world, "c"));
+
+    // A host that takes nothing new counts for what the cluster has.
+    let mut world = hosts(&two);
+    world.ok(Command::CordonHost { name: name("m1") });
+    world.ok(allocate("a", 950, 1));
+    assert_eq!(on(&world, "a"), ["m2"]);
+    let refusal = world.refused(allocate("b", 750, 1));
+    assert_eq!(refusal.why().unwrap().uncordon, [name("m1")], "{refusal}");
+    let mut world = hosts(&two);
+    for host in ["m1", "m2"] {
+        world.ok(Command::CordonHost { name: name(host) });
+    }
+    let refusal = world.refused(allocate("a", 950, 1));
+    assert_eq!(refusal.why().unwrap().uncordon, [name("m1"), name("m2")], "opened again, one would do");
+
+    // The host that has the most left, on each rack that is needed.
+    let mut world = hosts(&[("m1", 1000, Some("r1")), ("m2", 1010, Some("r1")), ("m3", 1000, Some("r2"))]);
+    for host in ["m1", "m2"] {
+        world.ok(Command::CordonHost { name: name(host) });
+    }
+    world.ok(allocate("a", 500, 1));
+    for host in ["m1", "m2"] {
+        world.ok(Command::UncordonHost { name: name(host) });
+    }
+    world.ok(crate::why::ask("b", "web", 450, 2, Some(1)));
+    assert_eq!(on(&world, "b"), ["m2", "m3"]);
+
+    // More hosts raise what the cluster as a whole may book, though none of them takes it.
+    let mut world = hosts(&two);
+    world.ok(allocate("a", 800, 1));
+    world.refused(allocate("b", 950, 1));
+    let refused = order(allocate("b", 950, 1));
+    let facts = Facts::of(&world.state, &refused, Timestamp::from_millis(world.now)).unwrap();
+    let add = |memory| facts.hosts_to_add(mib(memory)).map(|add| add.count);
+    assert_eq!([100, 50].map(add), [Some(1), Some(2)]);
+    world.ok(add_host("m3", 50, None));
+    world.refused(allocate("b", 950, 1));
+    world.ok(add_host("m4", 50, None));
+    world.ok(allocate("b", 950, 1));
 }
 
 #[test]

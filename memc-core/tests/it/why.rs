@@ -1,5 +1,7 @@
 //! Every word of an explanation, checked by carrying out what it says in a copy of the state.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use memc_core::ledger::{
@@ -7,6 +9,7 @@ use memc_core::ledger::{
 };
 use memc_core::model::*;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use crate::world::*;
 
@@ -176,6 +179,12 @@ impl Fleet {
         };
         self.ok(Command::AddHost { name: name(host), spec });
         self.ok(Command::StateObserved { host: name(host), reason: name("it is new") });
+    }
+
+    /// One more host of the cluster, on a rack of its own.
+    fn add_new(&mut self, number: u32, memory: u64) {
+        let host = format!("new{number}");
+        self.add("web", &host, 1000 + number as usize, memory, Some(&host));
     }
 
     /// Carried out, or refused.
@@ -382,13 +391,28 @@ fn spread_lifted(fleet: &Fleet, command: &Command) -> bool {
     {
         return false;
     }
-    let mut on_racks = std::collections::BTreeMap::new();
+    let mut on_racks = BTreeMap::new();
     for host in &there {
         *on_racks.entry(state.host(*host).unwrap().host.rack.clone()).or_insert(0u16) += 1;
     }
+    let fits = |whole| count_places(fleet, &on_racks, (need, count, most), whole) >= count;
+    let plenty = (booked + count * need.get()) * 200
+        <= all * 200_u64.saturating_sub(3 * u64::from(web.policy.grow_headroom_percent));
+    fits(false) || plenty && fits(true)
+}
+
+/// How many of these there is a place for, in whole hosts or beside what is kept for growing.
+fn count_places(
+    fleet: &Fleet,
+    on_racks: &BTreeMap<Option<Rack>, u16>,
+    (need, count, most): (Mib, u64, Option<u16>),
+    whole: bool,
+) -> u64 {
+    let (web, state, mut on_racks) = (fleet.web(), &fleet.state, on_racks.clone());
     let mut placed = 0;
     for view in fleet.hosts() {
-        let mut room = web.policy.open_to_new(view.host.memory).minus(view.booked);
+        let limit = if whole { view.host.memory } else { web.policy.open_to_new(view.host.memory) };
+        let mut room = limit.minus(view.booked);
         let ports = web.ports.iter().filter(|port| match view.ports.get(port) {
             _ if view.host.blocked_ports.contains(port) => false,
             None => true,
@@ -405,7 +429,19 @@ fn spread_lifted(fleet: &Fleet, command: &Command) -> bool {
             }
         }
     }
-    placed >= count
+    placed.min(count)
+}
+
+/// Whether so much was placed only because the headroom was opened: without any other place, or on more than is open.
+fn opened(fleet: &Fleet, changes: &[Change]) -> bool {
+    let policy = &fleet.web().policy;
+    changes.iter().any(|change| match change {
+        Change::Put(Record::Instance(it)) if fleet.state.instance(it.id).is_none() => {
+            let view = fleet.state.host(it.host).unwrap();
+            view.booked.plus(it.booked) > policy.open_to_new(view.host.memory)
+        }
+        _ => false,
+    })
 }
 
 /// The first moment from which on waiting alone would do.
@@ -428,8 +464,7 @@ fn by_waiting(fleet: &Fleet, command: &Command) -> Option<Rule> {
 fn by_adding(fleet: &Fleet, command: &Command, memory: u64, most: u32) -> Option<u32> {
     let mut other = fleet.clone();
     (1..=most).find(|count| {
-        let host = format!("new{count}");
-        other.add("web", &host, 1000 + *count as usize, memory, Some(&host));
+        other.add_new(*count, memory);
         other.would_do(command)
     })
 }
@@ -443,28 +478,51 @@ fn check_hosts_to_add(fleet: &Fleet, command: &Command, memory: u64, told: Optio
     }
 }
 
-/// The size that the most hosts have which could take one instance, the larger where two have as many.
+/// The size that the most hosts have which could take one instance, as a last resort only if no other can; the larger
+/// where two have as many.
 fn usual_host(fleet: &Fleet, need: Mib) -> Option<Mib> {
     let policy = &fleet.web().policy;
-    let there = |view: &&&HostView| {
-        view.host.status != HostStatus::Lost && need <= policy.open_to_new(view.host.memory)
-    };
     let hosts = fleet.hosts();
-    let sizes: Vec<Mib> = hosts.iter().filter(there).map(|view| view.host.memory).collect();
+    let there = hosts.iter().filter(|view| view.host.status != HostStatus::Lost);
+    let memory: Vec<Mib> = there.map(|view| view.host.memory).collect();
+    let open = |size: &&Mib| need <= policy.open_to_new(**size);
+    let enough = |size: &&Mib| need <= **size;
+    let mut sizes: Vec<Mib> = memory.iter().filter(open).copied().collect();
+    if sizes.is_empty() {
+        sizes = memory.iter().filter(enough).copied().collect();
+    }
     let like = |size: &Mib| sizes.iter().filter(|other| *other == size).count();
     sizes.iter().copied().max_by_key(|size| (like(size), *size))
 }
 
-fn check(fleet: &Fleet, command: &Command) {
+/// How often the last resort was met.
+#[derive(Debug, Default, Clone, Copy)]
+struct Met {
+    /// Carried out with it.
+    opened: u32,
+    /// Refused, and some smaller size would be carried out with it.
+    largest: u32,
+    /// Refused, and opening a host would do with it.
+    uncordon: u32,
+    /// Refused, and more hosts would do with it.
+    add: u32,
+}
+
+fn check(fleet: &Fleet, command: &Command, met: &mut Met) {
     let now = Timestamp::from_millis(fleet.now);
     let refusal = match decide(&fleet.state, &order(command.clone()), now) {
-        Ok(_) => {
+        Ok(decision) => {
             let facts = Facts::of(&fleet.state, &order(command.clone()), now).unwrap();
             assert!(facts.fits(), "{command:?}");
+            met.opened += u32::from(opened(fleet, &decision.changes));
             return;
         }
         Err(refusal) if !refusal.asks_for_room() => return,
         Err(refusal) => refusal,
+    };
+    let opens = |fleet: &Fleet, command: &Command| {
+        let decision = decide(&fleet.state, &order(command.clone()), Timestamp::from_millis(fleet.now));
+        decision.is_ok_and(|decision| opened(fleet, &decision.changes))
     };
     let facts = || Facts::of(&fleet.state, &order(command.clone()), now).unwrap();
     let explained = refusal.with(facts());
@@ -473,6 +531,14 @@ fn check(fleet: &Fleet, command: &Command) {
     for size in 8..=fleet.web().policy.max_instance_mib.get() {
         let told = why.largest.is_some_and(|largest| size <= largest.get());
         assert_eq!(would_do_of_size(fleet, command, size), told, "{command:?}: {size}, {:?}", why.largest);
+    }
+
+    if let (Some(largest), Command::Allocate { .. }) = (why.largest, command) {
+        let mut smaller = command.clone();
+        if let Command::Allocate { memory, .. } = &mut smaller {
+            *memory = largest;
+        }
+        met.largest += u32::from(opens(fleet, &smaller));
     }
 
     let rules = [
@@ -497,8 +563,10 @@ fn check(fleet: &Fleet, command: &Command) {
     let uncordon: Vec<HostName> = closed
         .map(|host| host.name.clone())
         .filter(|host| {
-            let uncordon = Command::UncordonHost { name: host.clone() };
-            fleet.would_do_after(command, |fleet| fleet.ok(uncordon))
+            let mut other = fleet.clone();
+            other.ok(Command::UncordonHost { name: host.clone() });
+            met.uncordon += u32::from(opens(&other, command));
+            other.would_do(command)
         })
         .collect();
     assert_eq!(why.uncordon, uncordon, "{command:?}");
@@ -530,8 +598,16 @@ fn check(fleet: &Fleet, command: &Command) {
         (None, Some(usual)) => check_hosts_to_add(fleet, command, usual.get(), None),
         (Some(_), None) => panic!("{command:?}: {:?}", why.add),
     }
-    let told = facts().hosts_to_add(mib(300)).map(|add| add.count);
-    check_hosts_to_add(fleet, command, 300, told);
+    // Small ones as well, which only add to what the cluster as a whole has.
+    for memory in [300, 60, 20] {
+        let told = facts().hosts_to_add(mib(memory)).map(|add| add.count);
+        check_hosts_to_add(fleet, command, memory, told);
+        if let Some(count) = told.filter(|count| *count < 100) {
+            let mut other = fleet.clone();
+            (1..=count).for_each(|number| other.add_new(number, memory));
+            met.add += u32::from(opens(&other, command));
+        }
+    }
 
     assert_eq!(why.revision, fleet.state.head().revision);
     let waits = |view: &&&HostView| view.host.status != HostStatus::Lost && fleet.state.waits(&view.host);
@@ -557,19 +633,24 @@ pub(crate) fn orders(fleet: &Fleet, memory: u64, instances: u16, max_per_rack: O
     orders
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_500))]
-
-    #[test]
-    fn what_an_explanation_says_would_happen(
-        setup in setup(), memory in 8..=LARGEST, instances in 1..5u16, max_per_rack in prop::option::of(1..3u16),
-    ) {
+#[test]
+fn what_an_explanation_says_would_happen() {
+    let config = ProptestConfig { cases: 2_500, source_file: Some(file!()), ..ProptestConfig::default() };
+    let asked = (setup(), 8..=LARGEST, 1..5u16, prop::option::of(1..3u16));
+    let met = Cell::new(Met::default());
+    let came_to = TestRunner::new(config).run(&asked, |(setup, memory, instances, max_per_rack)| {
         let fleet = Fleet::new(&setup);
         let memory = memory.min(setup.policy.max_instance_mib.get());
+        let mut count = met.get();
         for command in orders(&fleet, memory, instances, max_per_rack) {
-            check(&fleet, &command);
+            check(&fleet, &command, &mut count);
         }
-    }
+        met.set(count);
+        Ok(())
+    });
+    came_to.unwrap_or_else(|failure| panic!("{failure}"));
+    let Met { opened, largest, uncordon, add } = met.get();
+    assert!(opened > 0 && largest > 0 && uncordon > 0 && add > 0, "{:?}", met.get());
 }
 
 /// A fill limit of 100 % is still one, on hosts whose memory was lowered below what is booked.

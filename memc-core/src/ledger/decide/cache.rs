@@ -6,7 +6,7 @@ use crate::model::{
     Cache, CacheId, CacheName, Cluster, ClusterName, HostId, Instance, InstanceId, Key, Mib, Phase, Port,
     Principal, Record, TeamId, TeamName, Timestamp,
 };
-use crate::placement::{self, Taken};
+use crate::placement::{self, Placement, Taken};
 
 /// A place for an instance.
 type Spot = (HostId, Port);
@@ -184,21 +184,36 @@ impl<'a> Draft<'a> {
         max_per_rack: Option<u16>,
         there: &[Instance],
     ) -> Result<Vec<Spot>, Refusal> {
-        let rack = |host: HostId| self.state.host(host).and_then(|view| view.host.rack.clone());
-        let taken: Vec<Taken> = there.iter().map(|it| (it.host, rack(it.host))).collect();
-        let need = cluster.policy.overhead.booking(memory);
-        let count = usize::from(instances);
-        let request = placement::Request { cluster: cluster.id, need, count, taken: &taken, max_per_rack };
-        let hosts = self.state.index().place(&request, self.now).hosts;
+        let hosts = self.find_hosts(cluster, memory, instances, max_per_rack, there).hosts;
         let spots: Vec<Spot> = hosts
             .into_iter()
             .filter_map(|host| Some((host, self.state.host(host)?.free_port(self.now)?)))
             .collect();
-        let booked = self.state.booked(cluster.id).plus(need.times(instances.into()));
-        if spots.len() == count && booked <= self.state.may_book(cluster) {
+        if spots.len() == usize::from(instances) {
             return Ok(spots);
         }
         Err(Refusal::NoRoom { cluster: cluster.name.clone(), memory, instances, why: None })
+    }
+
+    /// Fewer than asked for where there is no room for all.
+    fn find_hosts(
+        &self,
+        cluster: &Cluster,
+        memory: Mib,
+        instances: u16,
+        max_per_rack: Option<u16>,
+        there: &[Instance],
+    ) -> Placement {
+        let need = cluster.policy.overhead.booking(memory);
+        let would_book = self.state.booked(cluster.id).plus(need.times(instances.into()));
+        if would_book > self.state.may_book(cluster) {
+            return Placement::default();
+        }
+        let rack = |host: HostId| self.state.host(host).and_then(|view| view.host.rack.clone());
+        let taken: Vec<Taken> = there.iter().map(|it| (it.host, rack(it.host))).collect();
+        let (cluster_id, count) = (cluster.id, instances.into());
+        let request = placement::Request { cluster: cluster_id, need, count, taken: &taken, max_per_rack };
+        self.state.place(cluster, &request, self.now)
     }
 
     fn check_growth(&self, cluster: &Cluster, instances: &[Instance], memory: Mib) -> Result<(), Refusal> {
@@ -226,18 +241,22 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Whether an allocation in this cluster would be carried out, a name in use apart.
+/// Whether an allocation in this cluster would be carried out, a name in use apart; and how many hosts were looked at.
 pub(in crate::ledger) fn has_room(
     state: &State,
     cluster: &Cluster,
     team: TeamId,
     (memory, instances, max_per_rack): (Mib, u16, Option<u16>),
     now: Timestamp,
-) -> bool {
+) -> (bool, usize) {
     let draft = Draft::new(state, now);
-    check_shape(cluster, (memory, instances, max_per_rack)).is_ok()
-        && draft.check_quota(cluster, team, memory.times(instances.into())).is_ok()
-        && draft.find_room(cluster, memory, instances, max_per_rack, &[]).is_ok()
+    if check_shape(cluster, (memory, instances, max_per_rack)).is_err()
+        || draft.check_quota(cluster, team, memory.times(instances.into())).is_err()
+    {
+        return (false, 0);
+    }
+    let Placement { hosts, probes } = draft.find_hosts(cluster, memory, instances, max_per_rack, &[]);
+    (hosts.len() == usize::from(instances), probes)
 }
 
 fn check_shape(

@@ -1,5 +1,7 @@
 //! Taking commits in, and changes back.
 
+use std::collections::btree_map::Entry;
+
 use super::ports::OpenPorts;
 use super::recent::Touched;
 use super::{CacheEntry, HostView, Inconsistent, PortUse, Ports, State, Totals};
@@ -211,9 +213,16 @@ impl State {
         self.total(host.cluster, |totals| {
             if more {
                 totals.memory = totals.memory.plus(host.memory);
+                *totals.sizes.entry(host.memory).or_default() += 1;
                 totals.unobserved += waits;
             } else {
                 totals.memory = totals.memory.minus(host.memory);
+                if let Entry::Occupied(mut hosts) = totals.sizes.entry(host.memory) {
+                    *hosts.get_mut() -= 1;
+                    if *hosts.get() == 0 {
+                        hosts.remove();
+                    }
+                }
                 totals.unobserved -= waits;
             }
         });

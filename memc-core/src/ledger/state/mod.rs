@@ -74,10 +74,12 @@ impl HostView {
 }
 
 /// What a cluster's hosts have and hold together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Totals {
     /// Of hosts that are neither lost nor removed.
     memory: Mib,
+    /// How many of these hosts there are of each size.
+    sizes: BTreeMap<Mib, u32>,
     booked: Mib,
     caches: usize,
     /// How many of these hosts wait to be looked at.

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use super::{HostView, Mark, PortUse, State, Touched};
 use crate::ledger::Head;
 use crate::model::{
-    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FleetRecord, Host, HostId, HostName,
-    HostStatus, Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request, RequestId,
-    Revision, Team, TeamId, TeamName, Timestamp,
+    Cache, CacheId, CacheName, Cluster, ClusterId, ClusterName, FillOrder, FleetRecord, Host, HostId,
+    HostName, HostStatus, Instance, InstanceId, Key, Mib, Phase, Plan, PlanId, Principal, Quota, Request,
+    RequestId, Revision, Team, TeamId, TeamName, Timestamp,
 };
-use crate::placement::Index;
+use crate::placement::{self, Index, Placement, Site};
 
 impl State {
     /// The last commit that is part of it.
@@ -295,10 +295,57 @@ impl State {
         hosts.filter(|view| view.host.status != HostStatus::Lost && self.waits(&view.host))
     }
 
-    /// The hosts that take new instances.
+    /// The hosts that take new instances, with what each of them has beside the share kept for growing.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Hosts for new instances, as [`Index::place`] finds them; fewer than asked for only where no more exist. As a last
+    /// resort all of them are chosen from hosts as if these kept nothing for growing, on each rack the one with the most
+    /// memory left, if the cluster as a whole keeps enough then ([`Policy::opens_headroom_below`](crate::model::Policy::opens_headroom_below)).
+    ///
+    /// Costs what [`Index::place`] does, and twice that where no host has room for so much even as a last resort; else
+    /// O(n log n) in the hosts of the cluster that may have it.
+    pub(in crate::ledger) fn place(
+        &self,
+        cluster: &Cluster,
+        request: &placement::Request<'_>,
+        now: Timestamp,
+    ) -> Placement {
+        let Cluster { id, ref policy, .. } = *cluster;
+        let found = self.index.place(request, now);
+        let would_book = self.booked(id).plus(request.need.times(request.count as u64));
+        if found.hosts.len() == request.count || would_book > policy.opens_headroom_below(self.memory(id)) {
+            return found;
+        }
+        // What is kept on the largest is the most that any host has beyond what the index knows of.
+        let largest = self.totals.get(&id).and_then(|totals| totals.sizes.keys().next_back().copied());
+        let kept = largest.map_or(Mib::ZERO, |memory| memory.minus(policy.open_to_new(memory)));
+        let at_best = placement::Request { need: request.need.minus(kept), ..*request };
+        let hopeful = self.index.place(&at_best, now);
+        let mut probes = found.probes + hopeful.probes;
+        if hopeful.hosts.len() < request.count {
+            return Placement { probes, ..found };
+        }
+        let mut whole = Index::default();
+        whole.pass(now);
+        for view in self.index.with_room(id, at_best.need, now).filter_map(|host| self.hosts.get(&host)) {
+            probes += 1;
+            let (free, instances) = (view.free(), view.instances);
+            if free >= request.need {
+                // Whatever the cluster's order: where the most is left to grow. A host filled to the last MiB is one on
+                // which nothing grows, and each cache that has an instance there grows no more.
+                let (order, rack, port_from) = (FillOrder::Balance, view.host.rack.clone(), view.port_from());
+                let site = Site { cluster: id, order, rack, free, instances, port_from };
+                whole.set(view.host.id, Some(site));
+            }
+        }
+        let opened = whole.place(request, now);
+        Placement {
+            probes: probes + opened.probes,
+            ..if opened.hosts.len() == request.count { opened } else { found }
+        }
     }
 
     /// The last commit that touched what a host's pillar document says: what is on the host, the host or its cluster.

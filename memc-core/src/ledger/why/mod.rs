@@ -48,7 +48,7 @@ pub struct WhyNot {
 pub enum Rule {
     /// Hosts have too little memory.
     Memory,
-    /// What is left is kept for growing.
+    /// What is left is kept for growing, and the cluster as a whole has too little to open it as a last resort.
     Headroom,
     /// The cluster's fill limit.
     FillLimit,
@@ -161,6 +161,14 @@ struct Places {
     open: Vec<Seat>,
     /// Hosts that would, if they were opened again.
     closed: Vec<(Seat, HostName)>,
+}
+
+/// What of a host is open to new instances.
+#[derive(Debug, Clone, Copy)]
+enum Room<'a> {
+    /// What is left beside the share kept for growing.
+    Open(&'a Policy),
+    Whole,
 }
 
 /// An instance that should grow.
@@ -298,8 +306,10 @@ impl Facts {
                     Some(Rule::FillLimit) => self.cluster_memory,
                     _ => self.policy.fill_limit(self.cluster_memory),
                 };
-                let most = || places.on_racks(&self.policy, need, without, at).iter().sum::<usize>();
-                quota && self.would_book(need) <= limit && most() >= self.count.into()
+                let most = |room| places.on_racks(room, need, without, at).iter().sum::<usize>();
+                quota
+                    && self.would_book(need) <= limit
+                    && self.rooms(need, without).any(|room| most(room) >= self.count.into())
             }
             // Keeping a size, or going below it, is never refused.
             Asked::Grow { current, .. } if memory <= *current => true,
@@ -321,6 +331,13 @@ impl Facts {
         self.booked.plus(need.times(self.count.into()))
     }
 
+    /// What of the hosts is open to new instances: first what always is, then what is as a last resort.
+    fn rooms(&self, need: Mib, without: Option<Rule>) -> impl Iterator<Item = Room<'_>> {
+        let opened = without == Some(Rule::Headroom)
+            || self.would_book(need) <= self.policy.opens_headroom_below(self.cluster_memory);
+        [Room::Open(&self.policy)].into_iter().chain(opened.then_some(Room::Whole))
+    }
+
     fn uncordon(&self) -> Vec<HostName> {
         let need = self.policy.overhead.booking(self.memory);
         if !self.within_quota(self.memory) {
@@ -328,15 +345,20 @@ impl Facts {
         }
         match &self.asked {
             Asked::New(places) => {
-                let on_racks = places.on_racks(&self.policy, need, None, self.now);
-                let one_is_missing = on_racks.iter().sum::<usize>() + 1 == usize::from(self.count);
-                if !one_is_missing || self.would_book(need) > self.policy.fill_limit(self.cluster_memory) {
+                if self.would_book(need) > self.policy.fill_limit(self.cluster_memory) {
                     return Vec::new();
                 }
+                let on_racks = |room| (room, places.on_racks(room, need, None, self.now));
+                let one_is_missing = |(_, on_racks): &(Room<'_>, Vec<usize>)| {
+                    on_racks.iter().sum::<usize>() + 1 == usize::from(self.count)
+                };
+                let rooms: Vec<_> = self.rooms(need, None).map(on_racks).filter(one_is_missing).collect();
                 let takes_one = |seat: &Seat| {
                     let rack = seat.rack as usize;
-                    on_racks[rack] + places.held[rack] < places.most
-                        && seat.takes(&self.policy, need, None, self.now) > 0
+                    rooms.iter().any(|(room, on_racks)| {
+                        on_racks[rack] + places.held[rack] < places.most
+                            && seat.takes(*room, need, None, self.now) > 0
+                    })
                 };
                 let hosts = places.closed.iter().filter(|(seat, _)| takes_one(seat));
                 hosts.map(|(_, name)| name.clone()).collect()
@@ -355,7 +377,7 @@ impl Facts {
     }
 
     /// The memory that most of the cluster's hosts have, of those with enough for one of the instances if they were
-    /// empty.
+    /// empty; of those that have it beside what they keep for growing, if there are any.
     fn usual_host(&self) -> Option<Mib> {
         let Asked::New(places) = &self.asked else {
             return None;
@@ -363,10 +385,12 @@ impl Facts {
         let need = self.policy.overhead.booking(self.memory);
         let seats = places.open.iter().chain(places.closed.iter().map(|(seat, _)| seat));
         let mut sizes: BTreeMap<Mib, usize> = BTreeMap::new();
-        for seat in seats.filter(|seat| need <= self.policy.open_to_new(seat.memory)) {
+        for seat in seats.filter(|seat| need <= seat.memory) {
             *sizes.entry(seat.memory).or_default() += 1;
         }
-        sizes.into_iter().max_by_key(|(_, hosts)| *hosts).map(|(memory, _)| memory)
+        let open = |memory| need <= self.policy.open_to_new(memory);
+        let usual = sizes.into_iter().max_by_key(|(memory, hosts)| (open(*memory), *hosts));
+        usual.map(|(memory, _)| memory)
     }
 
     /// The fewest hosts of this memory (MiB) that would be enough, each on a rack that has none of the cache; `None`
@@ -377,14 +401,19 @@ impl Facts {
             return None;
         };
         let need = self.policy.overhead.booking(self.memory);
-        if need > self.policy.open_to_new(memory) || !self.within_quota(self.memory) {
+        if !self.within_quota(self.memory) {
             return None;
         }
-        let there: usize = places.on_racks(&self.policy, need, None, self.now).iter().sum();
-        let missing = u64::from(self.count).saturating_sub(there as u64);
+        let [open, whole] = [Room::Open(&self.policy), Room::Whole].map(|room| {
+            let there = places.on_racks(room, need, None, self.now).iter().sum::<usize>() as u64;
+            let takes = u64::from(need <= room.of(memory));
+            move |hosts: u64| there + hosts * takes >= self.count.into()
+        });
         let enough = |hosts: u64| {
             let cluster_memory = self.cluster_memory.plus(memory.times(hosts));
-            hosts >= missing && self.would_book(need) <= self.policy.fill_limit(cluster_memory)
+            let within = |limit| self.would_book(need) <= limit;
+            within(self.policy.fill_limit(cluster_memory))
+                && (open(hosts) || whole(hosts) && within(self.policy.opens_headroom_below(cluster_memory)))
         };
         let (mut too_few, mut do_it) = (0, 1 << 20);
         if enough(too_few) || !enough(do_it) {
@@ -400,10 +429,10 @@ impl Facts {
 
 impl Places {
     /// How many new instances each rack takes, at least up to the number that is asked for.
-    fn on_racks(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> Vec<usize> {
+    fn on_racks(&self, room: Room<'_>, need: Mib, without: Option<Rule>, at: Timestamp) -> Vec<usize> {
         let mut places = vec![0; self.held.len()];
         for seat in &self.open {
-            places[seat.rack as usize] += seat.takes(policy, need, without, at);
+            places[seat.rack as usize] += seat.takes(room, need, without, at);
         }
         if without != Some(Rule::Racks) {
             for (places, held) in places.iter_mut().zip(&self.held) {
@@ -416,18 +445,27 @@ impl Places {
 
 impl Seat {
     /// How many instances it takes: one, or none; several only where they need no host of their own.
-    fn takes(&self, policy: &Policy, need: Mib, without: Option<Rule>, at: Timestamp) -> usize {
+    fn takes(&self, room: Room<'_>, need: Mib, without: Option<Rule>, at: Timestamp) -> usize {
         let lifted = |rule| without == Some(rule);
         if self.waits && !lifted(Rule::Unobserved) {
             return 0;
         }
-        let limit = if lifted(Rule::Headroom) { self.memory } else { policy.open_to_new(self.memory) };
-        let room = limit.minus(self.booked);
+        let room = room.of(self.memory).minus(self.booked);
         if lifted(Rule::Spread) {
             return room.get().checked_div(need.get()).unwrap_or(u64::MAX).min(self.ports.into()) as usize;
         }
         let enough = lifted(Rule::Memory) || need <= room;
         usize::from(!self.taken && enough && (lifted(Rule::Ports) || self.port_from <= at))
+    }
+}
+
+impl Room<'_> {
+    /// How much that is, MiB, of this memory.
+    fn of(self, memory: Mib) -> Mib {
+        match self {
+            Room::Open(policy) => policy.open_to_new(memory),
+            Room::Whole => memory,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::placement::plan;
 
 /// Records that one [`Survey::read`] copies, unless another number is set.
 const AT_ONCE: usize = 128;
-/// What asking whether another cluster has room counts as, in records.
+/// What asking whether another cluster has room counts as, in records, if it looks at no more hosts.
 const CLUSTER: usize = 16;
 /// Notes about what was touched that one read takes in.
 const NOTES: usize = 1024;
@@ -28,7 +28,8 @@ const BEGINNINGS: usize = 8;
 ///
 /// Each [`read`](Survey::read) copies a bounded number of records, and whoever holds the state lets writers in between
 /// two of them. What is touched meanwhile is noted by the state and read again; as copying is faster than committing,
-/// ever less is. The last read finds nothing left to read again: all that was copied is then what the state is at that
+/// ever less is. (One read may look at all hosts of another cluster, if there is room only in what these keep for growing.)
+/// The last read finds nothing left to read again: all that was copied is then what the state is at that
 /// very revision.
 #[derive(Debug)]
 pub struct Survey {
@@ -339,9 +340,13 @@ impl Survey {
 
     /// Whether another cluster would do.
     fn ask(&mut self, state: &State, question: &Question, cluster: &Cluster, copied: &mut usize) {
-        *copied += CLUSTER;
         let shape = (question.memory, question.count, question.max_per_rack);
-        if cluster.id != question.cluster && has_room(state, cluster, question.team, shape, self.now) {
+        let (would_do, looked_at) = match cluster.id == question.cluster {
+            true => (false, 0),
+            false => has_room(state, cluster, question.team, shape, self.now),
+        };
+        *copied += CLUSTER.max(looked_at);
+        if would_do {
             self.elsewhere.insert(cluster.id, cluster.name.clone());
         }
     }

@@ -7,6 +7,9 @@
 //! - [`trend`]: when is the cluster full, from what was booked so far?
 //! - [`fragmentation`]: where the free memory is, and why part of it cannot be used.
 //!
+//! What hosts keep for growing stays closed here, although a new instance that finds no place else may use it: so what fits
+//! here fits in the ledger, and what does not may still.
+//!
 //! Answers are data; each can be read aloud with [`Display`](std::fmt::Display). Work limits are the caller's, and the
 //! same input gives the same answer.
 

@@ -290,28 +290,49 @@ impl Index {
     /// taken.
     #[must_use]
     pub fn place(&self, request: &Request<'_>, now: Timestamp) -> Placement {
-        let Some(hosts) = self.clusters.get(&request.cluster) else {
+        let Some(Roomy { hosts, woken, range }) = self.roomy(request.cluster, request.need, now) else {
             return Placement::default();
         };
+        Search { hosts, woken, range, request }.run()
+    }
+
+    /// The hosts of a cluster that have so much free memory (MiB) and a port to issue, in the cluster's order. O(log n),
+    /// then O(1) for each.
+    pub fn with_room(
+        &self,
+        cluster: ClusterId,
+        need: Mib,
+        now: Timestamp,
+    ) -> impl Iterator<Item = HostId> + use<'_> {
+        let roomy = self.roomy(cluster, need, now).into_iter();
+        roomy
+            .flat_map(|Roomy { hosts, woken, range }| {
+                merge(hosts.all.range(range).copied(), woken.into_iter())
+            })
+            .map(Slot::host)
+    }
+
+    /// Where those are; `None` where there are none.
+    fn roomy(&self, cluster: ClusterId, need: Mib, now: Timestamp) -> Option<Roomy<'_>> {
+        let hosts = self.clusters.get(&cluster)?;
         // Empty, but for the first request since a port cooled down.
         let mut woken: Vec<Slot> = (self.asleep.iter())
             .take_while(|(from, _)| *from <= now)
             .filter_map(|(_, host)| Some((*host, self.sites.get(host)?)))
-            .filter(|(_, entry)| entry.cluster == request.cluster)
+            .filter(|(_, entry)| entry.cluster == cluster)
             .map(|(host, entry)| Slot::new(entry, host))
             .collect();
         woken.sort_unstable();
-        let first = |order| Slot(rank(order, request.need) << RANK_AT);
+        let first = |order| Slot(rank(order, need) << RANK_AT);
         let range = match hosts.order {
-            _ if request.need.get() > MOST_FREE => return Placement::default(),
+            _ if need.get() > MOST_FREE => return None,
             FillOrder::Pack => (Included(first(FillOrder::Pack)), Unbounded),
             FillOrder::Balance => {
                 (Unbounded, Excluded(Slot(first(FillOrder::Balance).0.saturating_add(1 << RANK_AT))))
             }
         };
         woken.retain(|slot| range.contains(slot));
-        let search = Search { hosts, woken, range, request };
-        search.run()
+        Some(Roomy { hosts, woken, range })
     }
 }
 
@@ -375,10 +396,17 @@ impl Hosts {
     }
 }
 
+/// The hosts of a cluster that have room.
+struct Roomy<'a> {
+    hosts: &'a Hosts,
+    /// Those that are not in `hosts` only because nobody told the index what time it is.
+    woken: Vec<Slot>,
+    range: Bounds,
+}
+
 /// One request being answered.
 struct Search<'a> {
     hosts: &'a Hosts,
-    /// Hosts of the cluster that are not in `hosts` only because nobody told the index what time it is.
     woken: Vec<Slot>,
     range: Bounds,
     request: &'a Request<'a>,

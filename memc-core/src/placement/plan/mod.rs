@@ -4,7 +4,8 @@
 //! after another, and **every prefix of a plan fits**: while a move runs, both copies book memory and hold a port,
 //!
 //! - the target is open, holds no instance of the cache (one that is being stopped counts), has a free port, and has
-//!   [`rebooked`](LayoutInstance::rebooked) MiB left below its [`limit`](LayoutHost::limit);
+//!   [`rebooked`](LayoutInstance::rebooked) MiB left below its [`limit`](LayoutHost::limit), so that no
+//!   move uses what is kept for growing, not even as a last resort;
 //! - the original books its memory until it is confirmed to have stopped, which is before the next move starts;
 //! - its port cools down and is not issued again within the plan;
 //! - a move never raises a rack above its cache's [`max_per_rack`](super::LayoutCache::max_per_rack); a move within one rack

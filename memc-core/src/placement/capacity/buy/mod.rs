@@ -30,7 +30,7 @@ const TRIED: usize = 2_000;
 pub struct HostSize {
     /// What people call it.
     pub name: String,
-    /// What new instances may fill it up to, MiB: its memory without the share kept for growing.
+    /// What new instances may fill it up to, MiB: its memory without the share kept for growing, which no plan uses.
     pub limit: Mib,
     /// Instances it has ports for.
     pub ports: u32,
