@@ -156,7 +156,8 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::Read;
     use std::os::unix::fs::MetadataExt;
