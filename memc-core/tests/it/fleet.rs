@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use memc_core::fleet::{Options, SubmitError};
-use memc_core::ledger::{Command, Order};
+use memc_core::ledger::{Command, Order, Seen};
 use memc_core::model::*;
 use memc_core::store::{self, MemoryStore};
 use memc_core::{Fleet, Store};
@@ -221,6 +221,38 @@ async fn a_refusal_is_of_the_ledgers_end_not_of_what_is_known_here() {
     assert!(two.read(|state| state.clusters().next().is_none()));
     let refused = submit(&two, allocate("b", 300, 1)).await.unwrap_err();
     assert!(matches!(&refused, SubmitError::Refused(refusal) if refusal.code() == "no_room"), "{refused}");
+}
+
+/// A turn by a clock that is ahead comes to nothing, and then the clock is right again: ports that have cooled down by the
+/// one and not by the other are in nobody's way.
+#[tokio::test]
+async fn a_clock_that_is_set_back_refuses_nothing() {
+    let store = Flaky::new();
+    let fleet = open(&store).await;
+    furnish(&fleet, 1, 400, 10_000).await;
+    let names = ["a", "b", "c", "d"];
+    for cache in names {
+        submit(&fleet, allocate(cache, 8, 1)).await.unwrap();
+    }
+    for cache in names {
+        submit(&fleet, release(cache)).await.unwrap();
+    }
+    let document = served(&fleet).await.meta.revision;
+    submit(&fleet, Command::NoteServed { host: name("m0"), document }).await.unwrap();
+    for it in fleet.read(|state| state.instances().cloned().collect::<Vec<_>>()) {
+        let command = Command::Confirm { instance: it.id, revision: it.revision, seen: Seen::Stopped };
+        submit(&fleet, command).await.unwrap();
+    }
+    submit(&fleet, add_host("m1", 4096, None)).await.unwrap();
+    store.next(Fault::Ahead);
+    let error = submit(&fleet, allocate("e", 8, 1)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable(_)), "{error}");
+    submit(&fleet, allocate("e", 8, 1)).await.unwrap();
+    // It goes by the ledger's time, and so to the host that has a port.
+    let hosts = fleet.read(|state| {
+        state.instances().map(|it| state.host(it.host).unwrap().host.name.to_string()).collect::<Vec<_>>()
+    });
+    assert_eq!(hosts, ["m1"]);
 }
 
 #[tokio::test(start_paused = true)]

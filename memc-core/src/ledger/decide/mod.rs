@@ -91,6 +91,8 @@ type Outcome = (Action, Key, Vec<Change>);
 
 impl<'a> Draft<'a> {
     fn new(state: &'a State, now: Timestamp) -> Self {
+        // Who only asks what would be has a clock of their own, which may be behind.
+        let now = now.max(state.index().clock());
         Draft { state, now, revision: state.head().revision.next(), changes: Vec::new(), last_id: None }
     }
 

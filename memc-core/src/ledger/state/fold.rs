@@ -53,8 +53,12 @@ impl State {
         }
     }
 
-    /// Time has passed: hosts whose next port has cooled down by now are found faster. Changes no answer.
+    /// This is the time by which the next commands are decided: hosts whose next port has cooled down by now are found
+    /// faster. It may be before the one that was told last, though not before the last commit's, where a clock was set back
+    /// after a turn that came to nothing; that costs O(hosts).
     pub fn pass(&mut self, now: Timestamp) {
+        let now = now.max(self.head.at);
+        self.index.go_back(now);
         self.index.pass(now);
     }
 

@@ -256,8 +256,30 @@ impl Index {
         }
     }
 
+    /// The latest moment that it was told of, since it last went back.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// A clock was set back, and nothing was committed by the time that it had shown: hosts whose next port has not cooled
+    /// down by `to` are kept apart again. O(n); nothing happens if it was told of no later moment.
+    pub fn go_back(&mut self, to: Timestamp) {
+        if to >= self.clock {
+            return;
+        }
+        let up = |entry: &Entry| to < entry.offer.port_from && entry.offer.port_from <= self.clock;
+        let up: Vec<(HostId, Entry)> =
+            self.sites.iter().filter(|(_, entry)| up(entry)).map(|(host, entry)| (*host, *entry)).collect();
+        self.clock = to;
+        for (host, entry) in up {
+            self.lay_down(host, &entry);
+            self.asleep.insert((entry.offer.port_from, host));
+        }
+    }
+
     /// Time has passed: hosts whose next port has cooled down by now are found again. O(log n) for each of them.
-    /// Answers do not depend on it, only their cost does: [`Index::place`] looks for such hosts itself.
+    /// Answers at this time or later do not depend on it, only their cost does: [`Index::place`] looks for such hosts itself.
     pub fn pass(&mut self, now: Timestamp) {
         if now <= self.clock {
             return;
@@ -751,11 +773,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-        /// Whatever happened on the way, racks that grew large, shrank and changed included: one that was told only how
+        /// Whatever happened on the way, racks that grew large, shrank and changed and a clock that was set back included: one that was told only how
         /// hosts are now answers alike, and looks at as many hosts.
         #[test]
         fn history_does_not_matter(
-            crowd_of in crowds(), order in order(), told in 0..150u64,
+            crowd_of in crowds(), order in order(), told in 0..150u64, ahead in 0..100u64,
             steps in prop::collection::vec((0..12u64, prop::option::weighted(0.7, host())), 0..60),
             need in 0..44u64, count in 0..6usize, limit in limit(), taken in taken(),
         ) {
@@ -769,6 +791,9 @@ mod tests {
                     None => now.remove(host),
                 };
                 index.pass(Timestamp::from_millis(told * at as u64 / steps.len() as u64));
+                let clock = index.clock();
+                index.pass(clock.after(std::time::Duration::from_millis(ahead)));
+                index.go_back(clock);
             }
             let mut anew = Index::default();
             now.iter().rev().for_each(|(host, is)| anew.set(HostId::new(*host), Some(site(order, is))));
