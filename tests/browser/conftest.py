@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
@@ -124,7 +124,8 @@ class Browser:
         before = self.find("html")
         element.click()
         # A form's answer may begin to arrive only after the click has returned.
-        WebDriverWait(self.driver, 15).until(staleness_of(before))
+        # Asked just while the page goes, the driver may say that of the element as an error of its own.
+        WebDriverWait(self.driver, 15, ignored_exceptions=[WebDriverException]).until(staleness_of(before))
 
     @property
     def path(self):
