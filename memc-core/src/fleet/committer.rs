@@ -49,25 +49,23 @@ async fn commit(shared: &Shared, following: &Following, batch: &mut Vec<Waiting>
         Ok(verdicts) => answer(batch, verdicts),
         // What broke the batch would break it again: one at a time, so that it takes no other command down.
         Err(Repeats(_)) if batch.len() > 1 => {
-            let mut all = std::mem::take(batch).into_iter();
-            while let Some(waiting) = all.next() {
+            let mut away = None;
+            for waiting in batch.drain(..) {
                 let mut alone = vec![waiting];
-                let verdicts = commit_together(shared, following, &mut alone, None).await;
-                let verdicts = verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)]);
-                let away = match verdicts.first() {
-                    Some(Err(error @ SubmitError::Unavailable(_))) => Some(error.clone()),
-                    Some(Err(SubmitError::OutcomeUnknown)) => {
-                        Some(SubmitError::Unavailable("the connection to the store broke".into()))
+                let verdicts = match &away {
+                    // A store that does not answer would let each of the others wait for as long, one after the other.
+                    Some(error) => vec![Err(SubmitError::clone(error))],
+                    None => {
+                        let verdicts = commit_together(shared, following, &mut alone, None).await;
+                        verdicts.unwrap_or_else(|Repeats(alone)| vec![Err(alone)])
                     }
-                    _ => None,
                 };
-                answer(&mut alone, verdicts);
-                // A store that does not answer would let each of the others wait for as long, one after the other.
-                if let Some(error) = away {
-                    batch.extend(all);
-                    let verdicts = vec![Err(error); batch.len()];
-                    return answer(batch, verdicts);
+                match verdicts.first() {
+                    Some(Err(error @ SubmitError::Unavailable(_))) => away = Some(error.clone()),
+                    Some(Err(SubmitError::OutcomeUnknown)) => away = Some(lost()),
+                    _ => {}
                 }
+                answer(&mut alone, verdicts);
             }
         }
         Err(Repeats(alone)) => answer(batch, vec![Err(alone)]),
@@ -79,6 +77,11 @@ fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdict>) {
         // Who gave up waiting still had the command carried out.
         let _ = waiting.answer.send(verdict);
     }
+}
+
+/// Nothing was changed.
+fn lost() -> SubmitError {
+    SubmitError::Unavailable("the connection to the store broke".into())
 }
 
 /// A failure that the same batch would meet again, and what it means if it is of a single command.
@@ -206,10 +209,7 @@ async fn look_up(shared: &Shared, first: &Commit, verdicts: Vec<Verdict>) -> Vec
             Some(commit) if commit.id == first.id => verdicts,
             // A history that begins later tells nothing.
             Some(commit) if commit.revision != first.revision => break,
-            _ => {
-                let lost = SubmitError::Unavailable("the connection to the store broke".into());
-                verdicts.into_iter().map(|_| Err(lost.clone())).collect()
-            }
+            _ => verdicts.into_iter().map(|_| Err(lost())).collect(),
         };
     }
     verdicts.into_iter().map(|_| Err(SubmitError::OutcomeUnknown)).collect()

@@ -29,8 +29,7 @@ const BEGINNINGS: usize = 8;
 /// Each [`read`](Survey::read) copies a bounded number of records, and whoever holds the state lets writers in between
 /// two of them. What is touched meanwhile is noted by the state and read again; as copying is faster than committing,
 /// ever less is. (One read may look at all hosts of another cluster, if there is room only in what these keep for growing.)
-/// The last read finds nothing left to read again: all that was copied is then what the state is at that
-/// very revision.
+/// The last read finds nothing left to read again: all that was copied is then what the state is at that very revision.
 #[derive(Debug)]
 pub struct Survey {
     order: Order,

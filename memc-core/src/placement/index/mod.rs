@@ -279,7 +279,8 @@ impl Index {
     }
 
     /// Time has passed: hosts whose next port has cooled down by now are found again. O(log n) for each of them.
-    /// Answers at this time or later do not depend on it, only their cost does: [`Index::place`] looks for such hosts itself.
+    /// Answers at this time or later do not depend on it, only their cost does: [`Index::place`] looks for such hosts
+    /// itself.
     pub fn pass(&mut self, now: Timestamp) {
         if now <= self.clock {
             return;
@@ -773,8 +774,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-        /// Whatever happened on the way, racks that grew large, shrank and changed and a clock that was set back included: one that was told only how
-        /// hosts are now answers alike, and looks at as many hosts.
+        /// Whatever happened on the way, racks that grew large, shrank and changed and a clock that was set back included:
+        /// one that was told only how hosts are now answers alike, and looks at as many hosts.
         #[test]
         fn history_does_not_matter(
             crowd_of in crowds(), order in order(), told in 0..150u64, ahead in 0..100u64,
