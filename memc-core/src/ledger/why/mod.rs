@@ -48,7 +48,8 @@ pub struct WhyNot {
 pub enum Rule {
     /// Hosts have too little memory.
     Memory,
-    /// What is left is kept for growing, and the cluster as a whole has too little to open it as a last resort.
+    /// What is left is kept for growing, and with this the cluster as a whole would have too little left to open it as
+    /// a last resort.
     Headroom,
     /// The cluster's fill limit.
     FillLimit,
