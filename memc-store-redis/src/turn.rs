@@ -53,8 +53,15 @@ impl<'a> Ticket<'a> {
 
     async fn leave(mut self) {
         if std::mem::take(&mut self.held) {
-            leave(self.inner, &self.name).await;
+            // If that fails, its time runs out.
+            let _ = leave(self.inner, &self.name).await;
         }
+    }
+
+    /// Leave, and learn whether the turn was this ticket's until then.
+    async fn leave_as_holder(mut self) -> Result<bool, Failure> {
+        self.held = false;
+        leave(self.inner, &self.name).await
     }
 }
 
@@ -64,16 +71,18 @@ impl Drop for Ticket<'_> {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let (inner, name) = (Arc::clone(self.inner), std::mem::take(&mut self.name));
-            runtime.spawn(async move { leave(&inner, &name).await });
+            runtime.spawn(async move {
+                let _ = leave(&inner, &name).await;
+            });
         }
     }
 }
 
-async fn leave(inner: &Inner, ticket: &str) {
+/// Whether the turn was this ticket's until now.
+async fn leave(inner: &Inner, ticket: &str) -> Result<bool, Failure> {
     let keys = [inner.keys.turn.as_str(), &inner.keys.queue];
     let arguments = [ticket.as_bytes(), GRACE.as_bytes(), inner.keys.wake.as_bytes()];
-    // If that fails, its time runs out.
-    let _ = inner.scripts.leave.run(&inner.link, &keys, &arguments, Repeat::Once).await;
+    Ok(text(inner.scripts.leave.run(&inner.link, &keys, &arguments, Repeat::Once).await?)? == "held")
 }
 
 /// What a turn begins with.
@@ -120,8 +129,15 @@ pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
         let commits = by.decide(missed, now.max(head.at));
         known = head;
         let Some(last) = commits.last() else {
-            ticket.leave().await;
-            return Ok(head);
+            // Whoever was held up for longer than a turn may last has decided on an end that may be none any more.
+            let left = std::mem::replace(&mut ticket, Ticket::new(inner));
+            if left.leave_as_holder().await.map_err(|failure| failure.reading("turn"))? {
+                return Ok(head);
+            }
+            if late() {
+                return Err(too_late("this process was held up in its turn"));
+            }
+            continue;
         };
         let end = last.head();
         let appended = match follow(head, &commits) {

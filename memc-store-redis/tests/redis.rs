@@ -503,6 +503,37 @@ async fn a_turn_takes_two_round_trips() {
     }
 }
 
+/// A caller that has read on since it asked for a turn.
+struct ReadOn {
+    to: Head,
+    missed: Vec<Commit>,
+}
+
+impl Decide for ReadOn {
+    fn reached(&self, _at: Head) -> Head {
+        self.to
+    }
+
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.missed = missed;
+        Vec::new()
+    }
+}
+
+/// What the caller read while it waited is not read again while it keeps all others waiting.
+#[tokio::test]
+async fn a_turn_reads_only_what_its_caller_has_not_read_meanwhile() {
+    let server = Server::start();
+    let store = open(&server.url()).await;
+    let asked = append(&store, Head::EMPTY).await.unwrap();
+    let to = append(&store, asked).await.unwrap();
+    let head = append(&store, to).await.unwrap();
+    let mut caller = ReadOn { to, missed: Vec::new() };
+    assert_eq!(store.turn(asked, &mut caller).await.unwrap(), head);
+    let missed: Vec<Head> = caller.missed.iter().map(Commit::head).collect();
+    assert_eq!(missed, [head]);
+}
+
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_again_and_nothing_is_appended_twice() {
     let server = Server::start();

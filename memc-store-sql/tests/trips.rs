@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::fleet::{allocate, found};
-use common::{append_changes, load};
+use common::{append, append_changes, load};
 use memc_core::Fleet;
 use memc_core::fleet::Options;
-use memc_core::ledger::{Change, Head};
-use memc_core::model::{Record, Revision, Team, TeamId, TeamName};
+use memc_core::ledger::{Change, Commit, Head};
+use memc_core::model::{Record, Revision, Team, TeamId, TeamName, Timestamp};
+use memc_core::store::Decide;
 use memc_store_sql::connect;
 use memc_test_servers::{MariaDb, Postgres, Server};
 use sqlx::{Connection, PgConnection};
@@ -129,6 +130,43 @@ async fn a_load_from_postgres_takes_as_many_round_trips_however_many_records() {
 #[tokio::test]
 async fn a_load_from_mariadb_takes_as_many_round_trips_however_many_records() {
     count_load(&MariaDb::start(&[])).await;
+}
+
+/// A caller that has read on since it asked for a turn.
+struct ReadOn {
+    to: Head,
+    missed: Vec<Commit>,
+}
+
+impl Decide for ReadOn {
+    fn reached(&self, _at: Head) -> Head {
+        self.to
+    }
+
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.missed = missed;
+        Vec::new()
+    }
+}
+
+/// What the caller read while it waited is not read again while it keeps all others waiting.
+async fn reads_the_rest(url: &str) {
+    let store = connect(url).await.unwrap();
+    let asked = append(&*store, Head::EMPTY).await.unwrap();
+    let to = append(&*store, asked).await.unwrap();
+    let head = append(&*store, to).await.unwrap();
+    let mut caller = ReadOn { to, missed: Vec::new() };
+    assert_eq!(store.turn(asked, &mut caller).await.unwrap(), head);
+    let missed: Vec<Head> = caller.missed.iter().map(Commit::head).collect();
+    assert_eq!(missed, [head]);
+}
+
+#[tokio::test]
+async fn a_turn_reads_only_what_its_caller_has_not_read_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    reads_the_rest(&format!("sqlite://{}", directory.path().join("memc.db").display())).await;
+    reads_the_rest(&Postgres::start(&[]).url()).await;
+    reads_the_rest(&MariaDb::start(&[]).url()).await;
 }
 
 /// Foreign keys would lock each row that is referred to, which is a write.

@@ -120,8 +120,9 @@ pub use random::random_commands_match_the_reference;
 pub use recorded::{handles_agree_on_one_history, process, processes_agree_on_one_history, this_program};
 pub use records::{an_empty_ledger, constraints_are_a_second_line, every_kind_of_record};
 pub use turns::{
-    a_batch_is_appended_whole, a_stale_turn_gets_what_it_missed, an_empty_turn_changes_nothing,
-    another_history_is_diverged, handles_see_each_other, time_never_goes_back, too_many_missed_is_behind,
+    a_batch_is_appended_whole, a_stale_turn_gets_what_it_missed, a_turn_that_is_held_up_ends_at_the_end,
+    an_empty_turn_changes_nothing, another_history_is_diverged, handles_see_each_other, time_never_goes_back,
+    too_many_missed_is_behind,
 };
 
 /// How the cases get at a store. Each case has a fixture of its own.
@@ -188,6 +189,7 @@ macro_rules! store_conformance {
             a_batch_is_appended_whole
             an_empty_turn_changes_nothing
             a_stale_turn_gets_what_it_missed
+            a_turn_that_is_held_up_ends_at_the_end
             too_many_missed_is_behind
             another_history_is_diverged
             time_never_goes_back

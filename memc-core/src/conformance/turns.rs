@@ -1,6 +1,8 @@
 //! Taking turns, one after another.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::Fixture;
 use super::process::{Answer, append, assert_sound, commit, team};
@@ -76,6 +78,57 @@ impl Decide for Reader {
 
     fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
         self.missed = missed;
+        Vec::new()
+    }
+}
+
+/// Whoever is held up while it decides is not told of an end that is none any more: refusals rest on it, also of commands
+/// that came meanwhile. A store keeps the others out for so long, or has it decide again, or says that it is too late.
+pub async fn a_turn_that_is_held_up_ends_at_the_end(fixture: &dyn Fixture) {
+    let (store, other) = (fixture.open().await, fixture.open().await);
+    let head = append(&*store, Head::EMPTY, &["a"]).await.expect("append");
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let overtaken = Arc::new(AtomicBool::new(false));
+    let others = Arc::clone(&overtaken);
+    let writing = tokio::spawn(async move {
+        begins.await.expect("the first turn begins");
+        if append(&*other, head, &["b"]).await.is_ok() {
+            others.store(true, Ordering::SeqCst);
+        }
+    });
+    let mut held_up = HeldUp { begun: Some(begun), overtaken, known: head, before: false };
+    match store.turn(head, &mut held_up).await {
+        Ok(end) => {
+            assert_eq!(end, held_up.known, "the end is what it has decided on");
+            assert!(!held_up.before || end != head, "others had appended before it decided");
+        }
+        Err(TurnError::Store(_) | TurnError::Unknown(_)) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+    writing.await.expect("the other turn ends");
+    assert_sound(&*store).await;
+}
+
+/// Takes its time to decide, and then appends nothing.
+struct HeldUp {
+    begun: Option<tokio::sync::oneshot::Sender<()>>,
+    overtaken: Arc<AtomicBool>,
+    known: Head,
+    /// Whether others appended before it had decided.
+    before: bool,
+}
+
+impl Decide for HeldUp {
+    fn decide(&mut self, missed: Vec<Commit>, _now: Timestamp) -> Vec<Commit> {
+        self.known = missed.last().map_or(self.known, Commit::head);
+        if let Some(begun) = self.begun.take() {
+            begun.send(()).expect("the other waits");
+            let since = Instant::now();
+            while !self.overtaken.load(Ordering::SeqCst) && since.elapsed() < Duration::from_secs(4) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            self.before = self.overtaken.load(Ordering::SeqCst);
+        }
         Vec::new()
     }
 }

@@ -146,7 +146,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Wait for the ledger's lock, fairly among all processes; if the ledger has grown past `at`, read what was
     /// missed; let `by` decide; append what it answers, all or nothing, and return the new end once it is **durable**:
     /// on return a power cut no longer takes it back. Without commits to append the turn is a confirmed read of the
-    /// head.
+    /// head: nobody has appended between `by`'s last answer's beginning and a moment after it. (A lock that runs out
+    /// while its holder is held up has to be looked at again, since refusals rest on it.)
     ///
     /// Missed commits are handed over only once they are durable: they may be folded for good whatever becomes of the
     /// turn. Whoever appended them may have died between writing and syncing: a store that syncs files itself does it

@@ -355,6 +355,8 @@ macro_rules! caught {
 caught! {
     a_lost_update: Place::new(Flaw::LostUpdate), by concurrent_turns_neither_lose_nor_double:
         "two commits were given revision" | "does not continue what was read before" | "revisions have no gaps";
+    a_turn_that_others_overtake: Place::new(Flaw::LostUpdate), by a_turn_that_is_held_up_ends_at_the_end:
+        "others had appended before it decided";
     a_gap: Place::new(Flaw::Gap), by commits_come_in_pages: "after 0, at most 25";
     a_request_carried_out_twice: Place::new(Flaw::NotIdempotent), by random_commands_match_the_reference:
         "what is loaded is what the commits fold to";

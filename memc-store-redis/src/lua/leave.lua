@@ -1,4 +1,5 @@
--- Give the turn, or the place in the queue, back.
+-- Give the turn, or the place in the queue, back. Answers 'held' if the turn was this ticket's until now: then nobody has
+-- appended since it began. Otherwise 'done'.
 -- KEYS: turn, queue
 -- ARGV: ticket, milliseconds to begin a turn, name of the keys that wake up
 local turn, queue = unpack(KEYS)
@@ -20,5 +21,6 @@ if redis.call('HGET', turn, 'ticket') == ticket then
     else
         redis.call('DEL', turn)
     end
+    return 'held'
 end
 return 'done'

@@ -16,6 +16,10 @@ impl Backup {
         Backup(directory.join("backup"))
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub(crate) fn exists(&self) -> bool {
         self.0.exists()
     }

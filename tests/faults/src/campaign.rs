@@ -53,7 +53,8 @@ pub(crate) struct Arguments {
     /// One kind of fault instead of all.
     #[arg(long)]
     only: Option<Fault>,
-    /// Where to leave the journal; otherwise it goes.
+    /// Where to leave the journal, and beside it, should the campaign break off, what the server has on disk and the
+    /// last backup; otherwise all of that goes.
     #[arg(long)]
     keep: Option<PathBuf>,
 }
@@ -115,6 +116,8 @@ pub(crate) struct Campaign<'a> {
     /// A revision that is not before the backup's, if one is known.
     pub(crate) backed_up: Option<u64>,
     done: BTreeMap<Fault, u64>,
+    /// The last fault that has begun, and its number.
+    at: Option<(u64, Fault)>,
     found: Found,
     /// How many answers were judged again, over all checks.
     judged: Judged,
@@ -180,6 +183,7 @@ impl<'a> Campaign<'a> {
             backup: Backup::within(directory.path()),
             backed_up: None,
             done: BTreeMap::new(),
+            at: None,
             found: Found::default(),
             judged: Judged::default(),
             reads: (0, 0),
@@ -229,6 +233,7 @@ impl<'a> Campaign<'a> {
             }
             let fault = due.pop().expect("a kind of fault");
             self.begin_fault(number);
+            self.at = Some((number, fault));
             self.do_one(fault)?;
             *self.done.entry(fault).or_default() += 1;
             // Something is to be answered between one fault and the next.
@@ -302,6 +307,21 @@ impl<'a> Campaign<'a> {
         audit
     }
 
+    /// A server that does not start any more is worth a look, and its files are on a file system that goes with this.
+    fn keep_evidence(&self) {
+        let Some(keep) = &self.arguments.keep else { return };
+        let into = keep.with_added_extension("broken");
+        let data = self.server.as_ref().map_or_else(|| self.database.clone(), Server::data);
+        let parts = [("data", data.as_path()), ("backup", self.backup.path()), ("journal", &self.journal)];
+        let _ = std::fs::remove_dir_all(&into);
+        let _ = std::fs::create_dir(&into);
+        for (name, from) in parts {
+            let _ =
+                Command::new("cp").arg("-a").arg(from).arg(into.join(name)).env_remove("LD_PRELOAD").status();
+        }
+        eprintln!("its files are in {}", into.display());
+    }
+
     fn report(&self, last: &Audit, took: Duration) -> ExitCode {
         let answers = &last.book.answers;
         println!("store {}", self.arguments.store.name());
@@ -348,6 +368,10 @@ impl Drop for Campaign<'_> {
         for worker in &mut self.workers {
             let _ = worker.child.kill();
             let _ = worker.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("broken off in {:?}", self.at);
+            self.keep_evidence();
         }
     }
 }

@@ -142,7 +142,7 @@ async fn hosts_that_wait_after_a_restore() {
     assert_eq!(host().found_ports.len(), 1);
     let page = ada.get("/admin/hosts/m1").await.body;
     assert!(
-        page.contains(&format!("was found on port {port}")) && page.contains("name=\"found_ports\""),
+        page.contains(&format!("listens here: {port}")) && page.contains("name=\"found_ports\""),
         "{page}"
     );
     let mut after = before.clone();
