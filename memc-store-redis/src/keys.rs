@@ -31,6 +31,7 @@ pub(crate) struct Keys {
     pub(crate) buckets: String,
     pub(crate) indexes: Vec<String>,
     pub(crate) wake: String,
+    pub(crate) flushed: String,
     base: String,
 }
 
@@ -45,6 +46,7 @@ impl Keys {
             buckets: format!("{base}buckets"),
             indexes: (0..INDEXES).map(|number| format!("{base}index:{number}")).collect(),
             wake: format!("{base}wake:"),
+            flushed: format!("{base}flushed"),
             base,
         }
     }

@@ -121,7 +121,7 @@ impl RedisStore {
         let target = crate::url::read(url, &mut options)?;
         options.history = options.history.max(1000);
         let keys = Keys::new(&target.prefix);
-        let link = Link::new(target, keys.head.clone(), options.answer_wait);
+        let link = Link::new(target, &keys, options.answer_wait);
         let inner = Inner {
             link,
             keys,

@@ -4,6 +4,7 @@
 //! redirections lead to.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use redis::{
 use tokio::time::Instant;
 
 use crate::error::Failure;
+use crate::keys::Keys;
 use crate::safety::{self, Longest};
 use crate::tls;
 use crate::url::{Address, Target};
@@ -65,7 +67,6 @@ struct State {
     current: Option<Current>,
     /// Where to look first.
     last: Option<Address>,
-    opened: u64,
 }
 
 pub(crate) struct Link {
@@ -74,6 +75,12 @@ pub(crate) struct Link {
     key: String,
     answer: Duration,
     state: tokio::sync::Mutex<State>,
+    /// How many connections there were.
+    opened: AtomicU64,
+    /// How many questions were asked of another node than the one that is connected to.
+    elsewhere: AtomicU64,
+    /// Logged by the server, so that what it has is on its disk.
+    flushed: String,
     /// The codes of what stood against the server when somebody last looked, and went on.
     accepted: Mutex<Option<BTreeSet<String>>>,
 }
@@ -85,8 +92,21 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn new(target: Target, key: String, answer: Duration) -> Self {
-        Link { target, key, answer, state: tokio::sync::Mutex::default(), accepted: Mutex::default() }
+    pub(crate) fn new(target: Target, keys: &Keys, answer: Duration) -> Self {
+        let (key, flushed) = (keys.head.clone(), keys.flushed.clone());
+        let (state, accepted) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (opened, elsewhere) = (AtomicU64::new(0), AtomicU64::new(0));
+        Link { target, key, answer, state, opened, elsewhere, flushed, accepted }
+    }
+
+    /// How many connections there were: answers of two are not of one server's memory.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::SeqCst)
+    }
+
+    /// How many questions another node was asked, while keys were on their way to it.
+    pub(crate) fn elsewhere(&self) -> u64 {
+        self.elsewhere.load(Ordering::SeqCst)
     }
 
     /// Ask the owner of the ledger's keys.
@@ -144,6 +164,7 @@ impl Link {
     }
 
     async fn ask_once(&self, address: &Address, command: &Cmd) -> Result<Value, RedisError> {
+        self.elsewhere.fetch_add(1, Ordering::SeqCst);
         let mut connection = self.open(address, self.answer).await?;
         redis::cmd("ASKING").query_async::<()>(&mut connection).await?;
         command.query_async(&mut connection).await
@@ -160,13 +181,16 @@ impl Link {
         let mut why: Vec<String> = Vec::new();
         for address in addresses {
             match self.owner_by(address.clone()).await {
-                Ok((address, connection)) => {
+                Ok((address, mut connection, there)) => {
                     self.accept_again(&connection, &address).await?;
-                    let longest = safety::longest(&mut connection.clone()).await;
-                    state.opened += 1;
-                    let number = state.opened;
+                    if there && let Err(error) = self.flush(&mut connection).await {
+                        why.push(format!("{address}: {error}"));
+                        continue;
+                    }
+                    let longest = safety::longest(&mut connection).await;
+                    let number = self.opened.fetch_add(1, Ordering::SeqCst) + 1;
                     let current = Current { address: address.clone(), connection, longest, number };
-                    if state.opened > 1 {
+                    if number > 1 {
                         tracing::info!(%address, "connected again");
                     }
                     state.last = Some(address);
@@ -179,16 +203,31 @@ impl Link {
         Err(Failure::Away(why.join("; ").into()))
     }
 
-    /// Connect to a node, and go on to the one that it says owns the ledger's keys.
-    async fn owner_by(&self, mut address: Address) -> Result<(Address, MultiplexedConnection), RedisError> {
+    /// A server that died while it flushed and came back has in memory what may not be on its disk, and would answer as
+    /// if it were. Whatever it logs and acknowledges now flushes the log with all of that.
+    async fn flush(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let mut write = redis::cmd("SET");
+        write.arg(&self.flushed).arg(1).arg("PX").arg(60_000);
+        match write.query_async::<()>(connection).await {
+            // One that takes no writes acknowledges none either.
+            Err(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Connect to a node, and go on to the one that it says owns the ledger's keys; whether there is a ledger.
+    async fn owner_by(
+        &self,
+        mut address: Address,
+    ) -> Result<(Address, MultiplexedConnection, bool), RedisError> {
         let mut hops = 0;
         loop {
             let mut connection = self.open(&address, self.answer).await?;
-            let asked = redis::cmd("EXISTS").arg(&self.key).query_async::<Value>(&mut connection).await;
+            let asked = redis::cmd("EXISTS").arg(&self.key).query_async::<bool>(&mut connection).await;
             match asked {
-                Ok(_) => return Ok((address, connection)),
+                Ok(there) => return Ok((address, connection, there)),
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Ask) => {
-                    return Ok((address, connection));
+                    return Ok((address, connection, true));
                 }
                 Err(error) => match redirection(&error, &address) {
                     Some(next) if hops < HOPS => {

@@ -2,6 +2,7 @@
 //!
 //! The hashes are read one after another while others write. What was read of each record is as of some moment between
 //! two heads; the commits between the two, applied in their order over what was read, make all of it as of the second.
+//! That is so of one server only: one that came back may not have the last commits, and knows no place in a scan of another.
 //! So nothing can be handed over before everything was read. Until then the records are kept as small as their kind is,
 //! in blocks that go one by one as they are handed over.
 //!
@@ -67,19 +68,24 @@ pub(crate) async fn load(inner: &Arc<Inner>, into: &mut dyn Load) -> Result<Head
     }
     Err(StoreError::unavailable(
         "load",
-        "the history was forgotten faster than everything could be read: keep more",
+        "the server was another, or the history forgotten, before everything could be read, several times",
     ))
 }
 
 /// The records, or nothing where the commits meanwhile do not tell what happened.
 async fn read(inner: &Arc<Inner>) -> Result<Option<Loaded>, Failure> {
+    inner.link.current().await?;
+    let opened = inner.link.opened();
     let begin = inner.head().await?;
     let mut kinds: Vec<Box<dyn Kept>> = (0..KINDS.len()).map(kept).collect();
     if begin.format != FORMAT {
         // Whoever asks sees that, and that its records cannot be read.
         return Ok(Some(Loaded { head: begin, kinds, changed: Changed::new() }));
     }
-    let mut names = names(inner).await?.into_iter();
+    let Some(names) = names(inner).await? else {
+        return Ok(None);
+    };
+    let mut names = names.into_iter();
     let mut asked: VecDeque<(String, JoinHandle<Result<Value, Failure>>)> = VecDeque::new();
     loop {
         while asked.len() < AHEAD
@@ -102,14 +108,15 @@ async fn read(inner: &Arc<Inner>) -> Result<Option<Loaded>, Failure> {
         let kind = kind.ok_or_else(|| Failure::corrupt(format!("{name} is of no known kind of record")))?;
         kinds[kind].keep(&name, answer)?;
     }
-    let meanwhile = meanwhile(inner, begin).await?;
+    let meanwhile = meanwhile(inner, begin).await?.filter(|_| inner.link.opened() == opened);
     Ok(meanwhile.map(|(head, changed)| Loaded { head, kinds, changed }))
 }
 
 /// The names of all hashes that are there all the time; a scan may name one twice. What was in one that comes or goes
-/// meanwhile was changed meanwhile.
-async fn names(inner: &Inner) -> Result<BTreeSet<String>, Failure> {
+/// meanwhile was changed meanwhile. Nothing where several servers have answered.
+async fn names(inner: &Inner) -> Result<Option<BTreeSet<String>>, Failure> {
     let (mut names, mut cursor) = (BTreeSet::new(), "0".to_owned());
+    let asked = (inner.link.opened(), inner.link.elsewhere());
     loop {
         let mut command = redis::cmd("SSCAN");
         command.arg(&inner.keys.buckets).arg(&cursor).arg("COUNT").arg(NAMES);
@@ -118,8 +125,11 @@ async fn names(inner: &Inner) -> Result<BTreeSet<String>, Failure> {
             names.insert(text(name)?);
         }
         cursor = text(next)?;
+        if (inner.link.opened(), inner.link.elsewhere()) != asked {
+            return Ok(None);
+        }
         if cursor == "0" {
-            return Ok(names);
+            return Ok(Some(names));
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::Inner;
 use crate::error::Failure;
 use crate::link::Repeat;
 use crate::read::commits_of;
+use crate::reply::text;
 
 /// Old commits are looked for once in so many revisions.
 const EVERY: u64 = 1000;
@@ -48,13 +49,14 @@ async fn trim(inner: &Inner, last: u64) -> Result<(), Failure> {
         let targets: BTreeSet<&str> = commits.iter().map(|commit| commit.action.target.as_str()).collect();
         let targets: Vec<String> =
             targets.iter().filter(|it| !it.is_empty()).map(|it| inner.keys.of_target(it)).collect();
-        let mut keys = vec![inner.keys.commits.as_str()];
+        let mut keys = vec![inner.keys.commits.as_str(), &inner.keys.head];
         keys.extend(targets.iter().map(String::as_str));
         let (until, keep) = (until.to_string(), format!("{}-0", until.next()));
-        inner
-            .scripts
-            .trim
-            .run(&inner.link, &keys, &[until.as_bytes(), keep.as_bytes()], Repeat::Once)
-            .await?;
+        let history = inner.options.history.to_string();
+        let arguments = [until.as_bytes(), keep.as_bytes(), history.as_bytes()];
+        let trimmed = text(inner.scripts.trim.run(&inner.link, &keys, &arguments, Repeat::Once).await?)?;
+        if trimmed == "kept" {
+            return Ok(());
+        }
     }
 }

@@ -54,14 +54,14 @@ impl<'a> Ticket<'a> {
     async fn leave(mut self) {
         if std::mem::take(&mut self.held) {
             // If that fails, its time runs out.
-            let _ = leave(self.inner, &self.name).await;
+            let _ = leave(self.inner, &self.name, Head::EMPTY).await;
         }
     }
 
-    /// Leave, and learn whether the turn was this ticket's until then.
-    async fn leave_as_holder(mut self) -> Result<bool, Failure> {
+    /// Leave, and learn whether the turn was this ticket's until then, and the ledger's end this one.
+    async fn leave_at(mut self, head: Head) -> Result<bool, Failure> {
         self.held = false;
-        leave(self.inner, &self.name).await
+        leave(self.inner, &self.name, head).await
     }
 }
 
@@ -72,16 +72,18 @@ impl Drop for Ticket<'_> {
         {
             let (inner, name) = (Arc::clone(self.inner), std::mem::take(&mut self.name));
             runtime.spawn(async move {
-                let _ = leave(&inner, &name).await;
+                let _ = leave(&inner, &name, Head::EMPTY).await;
             });
         }
     }
 }
 
-/// Whether the turn was this ticket's until now.
-async fn leave(inner: &Inner, ticket: &str) -> Result<bool, Failure> {
-    let keys = [inner.keys.turn.as_str(), &inner.keys.queue];
-    let arguments = [ticket.as_bytes(), GRACE.as_bytes(), inner.keys.wake.as_bytes()];
+/// Whether the turn was this ticket's until now, and the ledger's end this one.
+async fn leave(inner: &Inner, ticket: &str, head: Head) -> Result<bool, Failure> {
+    let keys = [inner.keys.turn.as_str(), &inner.keys.queue, &inner.keys.head];
+    let (revision, id) = (head.revision.to_string(), head.id.to_string());
+    let arguments =
+        [ticket.as_bytes(), GRACE.as_bytes(), inner.keys.wake.as_bytes(), revision.as_bytes(), id.as_bytes()];
     Ok(text(inner.scripts.leave.run(&inner.link, &keys, &arguments, Repeat::Once).await?)? == "held")
 }
 
@@ -131,7 +133,7 @@ pub(crate) async fn turn(inner: &Arc<Inner>, at: Head, by: &mut dyn Decide) -> R
         let Some(last) = commits.last() else {
             // Whoever was held up for longer than a turn may last has decided on an end that may be none any more.
             let left = std::mem::replace(&mut ticket, Ticket::new(inner));
-            if left.leave_as_holder().await.map_err(|failure| failure.reading("turn"))? {
+            if left.leave_at(head).await.map_err(|failure| failure.reading("turn"))? {
                 return Ok(head);
             }
             if late() {

@@ -1,9 +1,12 @@
--- Give the turn, or the place in the queue, back. Answers 'held' if the turn was this ticket's until now: then nobody has
--- appended since it began. Otherwise 'done'.
--- KEYS: turn, queue
--- ARGV: ticket, milliseconds to begin a turn, name of the keys that wake up
-local turn, queue = unpack(KEYS)
-local ticket, grace, wake = unpack(ARGV)
+-- Give the turn, or the place in the queue, back. Answers 'held' if the turn was this ticket's until now and the ledger still
+-- ends where it is said to: then nobody has appended since it began. Otherwise 'done'. The turn alone tells nothing: it is
+-- not logged, and may have come back with a snapshot from before others had theirs.
+-- KEYS: turn, queue, head
+-- ARGV: ticket, milliseconds to begin a turn, name of the keys that wake up, the expected revision and id
+local turn, queue, head = unpack(KEYS)
+local ticket, grace, wake, expected, expected_id = unpack(ARGV)
+local ends = redis.call('HMGET', head, 'revision', 'id')
+local held = (ends[1] or '0') == expected and (not ends[1] or ends[2] == expected_id) and 'held' or 'done'
 redis.set_repl(redis.REPL_NONE)
 if redis.call('ZREM', queue, ticket) == 1 then
     -- Whoever still waits for it is released.
@@ -21,6 +24,6 @@ if redis.call('HGET', turn, 'ticket') == ticket then
     else
         redis.call('DEL', turn)
     end
-    return 'held'
+    return held
 end
 return 'done'
