@@ -554,6 +554,31 @@ async fn postgres_looks_references_up() {
 }
 
 /// Catching up on a table that was never analysed goes along the index, and not by way of a sort.
+/// Whoever waits for its turn sees the end as it is then, whatever isolation is the server's default.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_sees_the_end_under_the_lock() {
+    for isolation in ["repeatable read", "serializable"] {
+        let server = Postgres::start(&[("default_transaction_isolation", isolation)]);
+        let (store, other) = (connect(&server.url()).await.unwrap(), connect(&server.url()).await.unwrap());
+        let head = append(&*store, Head::EMPTY).await.unwrap();
+        // So that its connection is there.
+        let head = append(&*other, head).await.unwrap();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let mut begun = Some(begun);
+        let first = tokio::spawn(async move {
+            let decide = move |at: Head, now| {
+                begun.take().unwrap().send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(500));
+                one(at, now)
+            };
+            store.turn(head, &mut Then(head, decide)).await.unwrap()
+        });
+        begins.await.unwrap();
+        let seen = other.turn(head, &mut Then(head, |_, _| Vec::new())).await.unwrap();
+        assert_eq!(seen, first.await.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn postgres_reads_commits_in_their_order() {
     let explain = [

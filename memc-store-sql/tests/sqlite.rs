@@ -7,9 +7,9 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{append, drop_turns, load};
+use common::{Then, append, drop_turns, load, one};
 use memc_core::ledger::{FORMAT, Head};
-use memc_core::model::{CommitId, Key, Policy, Record, Revision};
+use memc_core::model::{CommitId, Key, Policy, Record, Revision, Timestamp};
 use memc_core::store::{Load, Severity, Store, StoreError, TurnError};
 use memc_store_sql::{ConnectError, Options, SqliteStore, connect};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -177,6 +177,32 @@ async fn a_file_that_is_gone_is_missed() {
     assert!(!place.database().exists(), "no new ledger in its place");
     std::fs::rename(&aside, place.database()).unwrap();
     append(&store, head).await.unwrap();
+}
+
+/// Whoever is in its turn while a backup takes the file's place does not acknowledge what went into the old one, nor
+/// refuse by it.
+#[tokio::test]
+async fn a_file_that_is_replaced_within_a_turn_takes_nothing_with_it() {
+    for appends in [true, false] {
+        let place = Place::new();
+        let store = place.open().await;
+        let head = append(&store, Head::EMPTY).await.unwrap();
+        let copy = place.0.path().join("copy.db");
+        run(&mut place.raw().await, &format!("VACUUM INTO '{}'", copy.display())).await;
+        let after = append(&store, head).await.unwrap();
+        let database = place.database();
+        let replace = |at: Head, now: Timestamp| {
+            for suffix in ["-wal", "-shm"] {
+                std::fs::remove_file(format!("{}{suffix}", database.display())).unwrap();
+            }
+            std::fs::rename(&copy, &database).unwrap();
+            if appends { one(at, now) } else { Vec::new() }
+        };
+        let taken = store.turn(after, &mut Then(after, replace)).await;
+        assert!(matches!(taken, Err(TurnError::Unknown(_))), "{taken:?}");
+        assert_eq!(store.head().await.unwrap(), head);
+        append(&store, head).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -164,9 +164,11 @@ impl Server for Postgres {
     }
 
     async fn begin(connection: &mut PgConnection, _: &Options) -> Result<Began, sqlx::Error> {
-        // Statements of one message see each what was committed before it: the last what was before the lock was let go.
+        // Statements of one message see each what was committed before it: the last what was before the lock was let go. That
+        // is so at this level of isolation only, whatever the server's default is.
         let begin = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; EXECUTE {PREPARED_HEAD}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK}); SAVEPOINT appending; \
+             EXECUTE {PREPARED_HEAD}"
         );
         match raw_sql(AssertSqlSafe(begin)).fetch_all(&mut *connection).await {
             // After that of the lock.

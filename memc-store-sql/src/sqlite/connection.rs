@@ -83,9 +83,14 @@ impl Connections {
                 None
             }
         };
+        let log_of = path.to_owned();
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
+            .after_connect(move |_, _| {
+                let path = log_of.clone();
+                Box::pin(async move { flush_log(&path).await })
+            })
             .connect_lazy_with(options(path).pragma("query_only", "ON"));
         Ok(Connections { identity, readers, writer: Mutex::new(writer) })
     }
@@ -107,8 +112,22 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// A process that died while it flushed the log has left what SQLite's recovery takes for committed, and does not flush:
+/// it would be read, and answered by, and be gone after a power cut. So this comes before the first read of a connection.
+async fn flush_log(path: &Path) -> Result<(), sqlx::Error> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let flushed = tokio::task::spawn_blocking(move || match File::open(log) {
+        Ok(log) => log.sync_all(),
+        // It is not there, or SQLite says better what is wrong.
+        Err(_) => Ok(()),
+    });
+    flushed.await.map_err(io::Error::other)?.map_err(sqlx::Error::Io)
+}
+
 /// A connection that commits durably.
 pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    flush_log(path).await?;
     options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .pragma("cache_size", WRITER_CACHE)
@@ -120,6 +139,7 @@ pub(super) async fn writer(path: &Path) -> Result<SqliteConnection, sqlx::Error>
 
 /// A connection of its own for one long read: a transaction on it ends with it, whatever becomes of the reader.
 pub(super) async fn long_reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    flush_log(path).await?;
     options(path).pragma("query_only", "ON").connect().await
 }
 

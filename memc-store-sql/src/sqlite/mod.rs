@@ -88,8 +88,11 @@ impl SqliteStore {
         loop {
             // In turns, since a writer who only tries again is not served in any order.
             let _turn = self.inner.turns.take(self.inner.options.lock_wait).await.map_err(away)?;
+            // In a transaction, so that no older ledger takes this one's place between a look and what is deleted.
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut writer).await.map_err(reading)?;
             let step = forget::step(&mut writer, &STATEMENTS, before).await;
             let count = step.map_err(|failure| failure.reading("forget"))?;
+            sqlx::raw_sql("COMMIT").execute(&mut writer).await.map_err(reading)?;
             forgotten += count as u64;
             if count < forget::STEP {
                 connection::close(writer).await;

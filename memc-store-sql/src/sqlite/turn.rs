@@ -34,6 +34,12 @@ pub(super) async fn run(inner: Arc<Inner>, at: Head, caller: Caller) -> Result<H
     };
     let turn = Turn { inner: &inner, at, caller };
     match turn.take(&mut connection).await {
+        // Replaced while this was its turn: what was written is in a file that nobody finds any more.
+        Ok(_) if !connections.are_of(&inner.path).unwrap_or(false) => {
+            close(connection).await;
+            let error = StoreError::unavailable("turn", "the database file was replaced meanwhile");
+            Err(TurnError::Unknown(error))
+        }
         Ok(head) => {
             *slot = Some(connection);
             Ok(head)

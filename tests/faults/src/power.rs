@@ -58,3 +58,87 @@ pub(crate) fn cut(logs: &Path) -> u64 {
     }
     undone
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use memc_core::store::Store;
+    use memc_store_sql::{Options, SqliteStore};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::surroundings::build;
+
+    const FILE: &str = "MEMC_FAULTS_FILE";
+
+    /// Not a test: what the next one starts.
+    #[tokio::test]
+    #[ignore = "started by a test, in a process of its own"]
+    async fn reads_a_ledger() {
+        let path = PathBuf::from(std::env::var_os(FILE).expect("a file"));
+        let store = SqliteStore::open(&path, Options::default()).await.unwrap();
+        store.head().await.unwrap();
+        // No last connection closes, which would flush as well.
+        std::process::abort();
+    }
+
+    struct Disk {
+        directory: TempDir,
+        library: PathBuf,
+    }
+
+    impl Disk {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let library = build(directory.path());
+            fs::create_dir(directory.path().join("logs")).unwrap();
+            Disk { directory, library }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.directory.path().join("memc.db")
+        }
+
+        fn logs(&self) -> PathBuf {
+            self.directory.path().join("logs")
+        }
+
+        fn run(&self, command: &mut Command) {
+            command.env("LD_PRELOAD", &self.library).env("POWER_CUT_LOG", self.logs());
+            command.env("POWER_CUT_FILES", "/memc.db").env(FILE, self.file()).output().unwrap();
+        }
+
+        fn reads_a_ledger(&self) {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            self.run(command.args(["--ignored", "--exact", "power::tests::reads_a_ledger"]));
+        }
+
+        /// Writes to the log without flushing it, and dies.
+        fn writes_and_dies(&self) {
+            let write = "PRAGMA synchronous = OFF; UPDATE ledger SET settled = settled + 1;";
+            self.run(Command::new("sqlite3").arg(self.file()).args([write, ".shell kill -9 $PPID"]));
+        }
+
+        fn settled(&self) -> String {
+            let settled = Command::new("sqlite3").arg(self.file()).arg("SELECT settled FROM ledger").output();
+            String::from_utf8(settled.unwrap().stdout).unwrap().trim().to_owned()
+        }
+    }
+
+    /// What a process has left in the log that died before it was flushed, another reads, and could answer by.
+    #[test]
+    fn what_another_process_left_in_the_log_is_flushed_before_it_is_read() {
+        let disk = Disk::new();
+        disk.reads_a_ledger();
+        flush(&disk.logs());
+        disk.writes_and_dies();
+        assert!(cut(&disk.logs()) > 0, "it would be lost");
+        assert_eq!(disk.settled(), "0");
+        disk.writes_and_dies();
+        disk.reads_a_ledger();
+        cut(&disk.logs());
+        assert_eq!(disk.settled(), "1");
+    }
+}

@@ -88,7 +88,7 @@ pub(crate) fn disk_size(operations: u64) -> String {
 }
 
 /// The library to preload.
-fn build(directory: &Path) -> PathBuf {
+pub(crate) fn build(directory: &Path) -> PathBuf {
     let library = directory.join("preload.so");
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library);
