@@ -463,6 +463,12 @@ fn read(
                 if folded.head() != moved.head {
                     return Err(bad("it does not end where its first line says"));
                 }
+                lines += 1;
+                if !from.fill_buf()?.is_empty() {
+                    let why =
+                        "something follows its last line: is this one archive, as it was written?".to_owned();
+                    return Err(ArchiveError::Line { line: lines + 1, why });
+                }
                 let moved = *moved;
                 each(line, &moved)?;
                 return Ok((moved, folded));

@@ -62,6 +62,9 @@ pub async fn settings(url: &str) -> Result<String, ConnectError> {
     Ok(safety::settings(&store.inner.link).await.map_err(|failure| failure.reading("open"))?)
 }
 
+/// Commits that are kept in any case.
+pub(crate) const LEAST_HISTORY: u64 = 1000;
+
 /// How a Redis store is run.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
@@ -119,7 +122,7 @@ impl RedisStore {
 
     fn new(url: &str, mut options: RedisOptions) -> Result<Self, ConnectError> {
         let target = crate::url::read(url, &mut options)?;
-        options.history = options.history.max(1000);
+        options.history = options.history.max(LEAST_HISTORY);
         let keys = Keys::new(&target.prefix);
         let link = Link::new(target, &keys, options.answer_wait);
         let inner = Inner {

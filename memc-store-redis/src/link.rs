@@ -215,6 +215,16 @@ impl Link {
         }
     }
 
+    /// A connection of its own to the owner of the ledger's keys, also if nothing may be asked of it as it is set.
+    pub(crate) async fn unaccepted(&self) -> Option<MultiplexedConnection> {
+        for address in &self.target.addresses {
+            if let Ok((_, connection, _)) = self.owner_by(address.clone()).await {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
     /// Connect to a node, and go on to the one that it says owns the ledger's keys; whether there is a ledger.
     async fn owner_by(
         &self,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{ConnectError, RedisOptions};
+use crate::{ConnectError, LEAST_HISTORY, RedisOptions};
 
 /// Where a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,8 +162,8 @@ pub(crate) fn read(url: &str, options: &mut RedisOptions) -> Result<Target, Conn
                 prefix = value.to_owned();
             }
             Some(("history", value)) => match value.parse() {
-                Ok(commits) => options.history = commits,
-                Err(_) => return wrong("?history= takes a number of commits"),
+                Ok(commits) if commits >= LEAST_HISTORY => options.history = commits,
+                _ => return wrong("?history= takes a number of commits, at least 1000"),
             },
             Some((name @ ("cacert" | "cert" | "key"), value)) => {
                 let Some(tls) = &mut tls else {
@@ -285,6 +285,7 @@ mod tests {
             "redis://h?prefix=",
             "redis://h?prefix={a}",
             "redis://h?history=many",
+            "redis://h?history=999",
             "redis://h?tag=x",
         ] {
             assert!(read(url, &mut RedisOptions::default()).is_err(), "{url}");

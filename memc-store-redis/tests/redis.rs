@@ -206,6 +206,9 @@ async fn settings_are_looked_at_again_after_a_reconnect() {
     let error = store.head().await.unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("appendfsync is everysec"), "{error}");
     assert!(matches!(append(&store, head).await, Err(TurnError::Store(_))));
+    // Whoever looks is told, and it still is not written to.
+    assert_eq!(refused(&store.check().await.unwrap()), ["redis.appendfsync"]);
+    assert!(matches!(append(&store, head).await, Err(TurnError::Store(_))));
     server.call(&["CONFIG", "SET", "appendfsync", "always"]);
     let head = append(&store, head).await.unwrap();
     // Somebody was told, and goes on at their own risk.

@@ -101,7 +101,7 @@ mod records;
 mod turns;
 
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -220,10 +220,25 @@ macro_rules! store_conformance {
     };
 }
 
-/// Run a case on a runtime with several threads. One that takes longer than two minutes has failed.
+/// How long a case may take.
+const AT_MOST: Duration = Duration::from_secs(120);
+
+/// Run a case on a runtime with several threads. One that takes longer than two minutes has failed; one that does not let
+/// go of its thread even then ends the whole process.
 pub fn run(case: impl Future<Output = ()>) {
+    let (ends, ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(AT_MOST + Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!(
+                "a case did not end within two minutes, and blocks its thread: a store waits with `.await`, for locks as \
+                 well (tokio::sync::Mutex instead of std::sync::Mutex in `turn`)"
+            );
+            std::process::exit(101);
+        }
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), case).await });
+    let ended = runtime.block_on(async { tokio::time::timeout(AT_MOST, case).await });
+    drop(ends);
     assert!(ended.is_ok(), "the case did not end within two minutes");
 }
 

@@ -58,7 +58,7 @@ pub enum OpenError {
     #[error("the ledger has format {0}, this program writes {FORMAT}: install the version that migrated it")]
     Format(u32),
     /// The store's server could lose what it acknowledges.
-    #[error("this store cannot be trusted with what it acknowledges: {}. Opened with `accept_risks` it is used all the same", .0.iter().map(|it| it.message.as_str()).collect::<Vec<_>>().join("; "))]
+    #[error("this store cannot be trusted with what it acknowledges: {}", .0.iter().map(|it| it.message.as_str()).collect::<Vec<_>>().join("; "))]
     Unsafe(Vec<Finding>),
     /// The fleet record could not be written.
     #[error("the fleet could not be founded: {0}")]

@@ -129,6 +129,10 @@ async fn whatever_is_wrong_with_an_archive_is_found() {
     let since = archive_since(&source, Since::Revision(Revision::new(6)), None).await.unwrap();
     for file in [archive(&source).await, archive(&Trimmed(source.clone())).await, since] {
         verify(&file[..]).unwrap();
+        // Two in one, or half of another.
+        for more in [&file[..], b"{}\n", b"\n"] {
+            assert!(verify(&[&file[..], more].concat()[..]).is_err());
+        }
         // Cut short anywhere, also between lines.
         for length in (0..file.len()).step_by(97) {
             assert!(matches!(verify(&file[..length]), Err(ArchiveError::Line { .. })), "{length}");

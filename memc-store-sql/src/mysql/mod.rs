@@ -17,6 +17,7 @@ use crate::ledger::read_end;
 use crate::migrate::{Applied, TABLE, applied, refused, up_to_date};
 use crate::server::{Began, Server};
 use crate::statement::{Dialect, Statements};
+use crate::table::TABLES;
 use crate::url::{parameters, with_host, without_brackets};
 use crate::{ConnectError, Options};
 use session::{failure, number};
@@ -67,7 +68,8 @@ pub(crate) fn server(url: &str) -> Result<MySql, ConnectError> {
     let unusable = |why| ConnectError::Url(why);
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
     let address = MySqlConnectOptions::from_str(&with_host(&format!("mysql:{rest}"), "localhost"))
-        .map_err(|_| unusable("it cannot be read: write mysql://user:password@host:port/database"))?;
+        .map_err(|_| unusable("it cannot be read: write mysql://user:password@host:port/database, with %40 for an @ in the password, \
+             and the like for any of :/?#%"))?;
     if address.get_database().is_none() {
         return Err(unusable("it names no database: write mysql://user:password@host:port/database"));
     }
@@ -160,8 +162,9 @@ impl Server for MySql {
         // can be.
         let broken_off = format!("DELETE FROM {TABLE} WHERE NOT success");
         match raw_sql(AssertSqlSafe(broken_off)).execute(&mut *connection).await {
-            Err(error) if number(&error) != Some(session::NO_SUCH_TABLE) => return Err(failed(error)),
-            _ => {}
+            Err(error) if number(&error) == Some(session::NO_SUCH_TABLE) => empty(connection).await?,
+            Err(error) => return Err(failed(error)),
+            Ok(_) => {}
         }
         let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
         raw_sql("DO release_all_locks()").execute(connection).await.map_err(failed)?;
@@ -226,5 +229,23 @@ impl Server for MySql {
 
     async fn settings(connection: &mut MySqlConnection) -> Result<String, sqlx::Error> {
         settings::shown(connection).await
+    }
+}
+
+/// A migration passes over tables that are there, so that one that broke off can be made again: those of somebody else
+/// would be taken for ours.
+async fn empty(connection: &mut MySqlConnection) -> Result<(), ConnectError> {
+    let failed = |error| ConnectError::Store(failure(error).reading("migrate"));
+    let there =
+        "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = database()";
+    let there: Vec<String> = sqlx::query_scalar(there).fetch_all(connection).await.map_err(failed)?;
+    let ours = |name: &str| ["ledger", "commits"].contains(&name) || TABLES.iter().any(|it| it.name == name);
+    match there.iter().find(|name| ours(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let why =
+                format!("the database has a table {name} that is not this program's: name an empty database");
+            Err(ConnectError::Store(StoreError::corrupt("migrate", why)))
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct FleetPlace {
     /// Where the fleet is kept: sqlite:///path/memc.db, postgres://user:password@host/database,
     /// mariadb://user:password@host/database, redis://host:6379/0, or redis+cluster://host1:6379,host2:6379; rediss:// and
     /// rediss+cluster:// over TLS. Give a URL with a password by the environment variable: other users of the machine
-    /// see arguments.
+    /// see arguments. In it %40 stands for an @, %3A, %2F, %3F, %23 and %25 for : / ? # and %.
     #[arg(long, env = "MEMC_STORE", value_name = "URL", hide_env_values = true)]
     store: String,
 }
@@ -253,19 +253,55 @@ fn is_redis(url: &str) -> bool {
     matches!(url.split(':').next(), Some("redis" | "rediss" | "redis+cluster" | "rediss+cluster"))
 }
 
+/// The parameters of a URL that are no secret. Of all others, also of what only looks like one, no more is shown than that
+/// they are there.
+const SHOWN: [&str; 18] = [
+    "prefix",
+    "history",
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "application_name",
+    "options",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "ssl-mode",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "socket",
+    "cacert",
+];
+
+/// Whatever characters are in the password: Redis takes a '/' in it, somebody leaves a '?' as it is, and a wrong URL is
+/// shown as well.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some((scheme, rest)) = url.split_once(':').filter(|(scheme, _)| *scheme != "sqlite") else {
         return url.to_owned();
     };
-    // Whatever characters are in it: Redis takes a '/' in a password, and a wrong URL is shown as well.
-    let (before, parameters) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
-    match before.rsplit_once('@') {
-        Some((who, host)) if scheme != "sqlite" => {
-            let user = who.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}{parameters}")
-        }
-        _ => url.to_owned(),
-    }
+    let slashes = if rest.starts_with("//") { "//" } else { "" };
+    let rest = &rest[slashes.len()..];
+    let question = rest.find('?').unwrap_or(rest.len());
+    let (who, place) = match rest[..question].rsplit_once('@') {
+        Some((who, _)) => (who.split(':').next(), &rest[who.len() + 1..]),
+        // Perhaps a password with a '?'.
+        None => match rest.rsplit_once('@') {
+            Some((_, place)) => (Some("…"), place),
+            None => (None, rest),
+        },
+    };
+    let (place, parameters) = place.split_once('?').map_or((place, None), |(place, all)| (place, Some(all)));
+    let of = |parameter: &str| match parameter.split('=').next() {
+        Some(name) if SHOWN.contains(&name) => parameter.to_owned(),
+        _ => "…".to_owned(),
+    };
+    let parameters = parameters.map(|all| all.split('&').map(of).collect::<Vec<_>>().join("&"));
+    let who = who.map(|who| format!("{who}@")).unwrap_or_default();
+    let parameters = parameters.map(|all| format!("?{all}")).unwrap_or_default();
+    format!("{scheme}:{slashes}{who}{place}{parameters}")
 }
 
 #[cfg(test)]
@@ -290,7 +326,17 @@ mod tests {
             ("redis://:s3cret@db/0", "redis://@db/0"),
             ("redis://u:p@ss@db", "redis://u@db"),
             ("rediss://u:sec/ret@db:1/0?prefix=a@b", "rediss://u@db:1/0?prefix=a@b"),
+            ("postgres://db/memc?user=memc&password=s3cret", "postgres://db/memc?user=memc&…"),
+            ("postgres://db/memc?password=s3cret&user=a@b", "postgres://…@b"),
+            (
+                "mariadb://memc:p?w@db:3306/memc?ssl-mode=required",
+                "mariadb://…@db:3306/memc?ssl-mode=required",
+            ),
+            ("redis://:a@b?c@db", "redis://@b?…"),
+            ("postgres:memc:secret@db/memc", "postgres:memc@db/memc"),
+            ("postgres:memc:sec?ret@db/memc", "postgres:…@db/memc"),
             ("sqlite:///a/memc@2.db", "sqlite:///a/memc@2.db"),
+            ("fleet.db", "fleet.db"),
             ("sqlite:fleet", "sqlite:fleet"),
         ] {
             assert_eq!(without_password(url), shown);
