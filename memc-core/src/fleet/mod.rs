@@ -238,6 +238,17 @@ impl Fleet {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// As [`refresh`](Fleet::refresh), for an answer that had better be from memory than late: two seconds are waited at
+    /// most, and a quarter of one while the store is known to be away.
+    ///
+    /// # Errors
+    /// The store has not answered so far.
+    pub async fn refresh_soon(&self) -> Result<Revision, Arc<StoreError>> {
+        let patience = Duration::from_millis(if self.shared.is_stale() { 250 } else { 2000 });
+        let late = |_| Arc::new(StoreError::unavailable("refresh", format!("no answer within {patience:?}")));
+        tokio::time::timeout(patience, self.refresh()).await.map_err(late)?
+    }
+
     /// The pillar document of a minion, as new as the ledger is at this call; from memory and marked stale while the
     /// store is away. `None` if the fleet has no such host. Whoever hands it out says so with
     /// [`note_served`](Fleet::note_served).
@@ -245,7 +256,7 @@ impl Fleet {
     /// # Errors
     /// The store is away and the host is not known here: it may be new.
     pub async fn pillar(&self, minion: &HostName) -> Result<Option<Document>, Arc<StoreError>> {
-        let refreshed = self.refresh().await;
+        let refreshed = self.refresh_soon().await;
         match (self.read(|state| document(state, minion, refreshed.is_err())), refreshed) {
             (None, Err(error)) => Err(error),
             (document, _) => Ok(document),

@@ -328,6 +328,24 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     assert_eq!(caches(&fleet), ["a".to_owned()].into());
 }
 
+/// A store that hangs is worse than one that is away: hosts ask for three seconds in all.
+#[tokio::test(start_paused = true)]
+async fn a_document_does_not_wait_for_a_store_that_hangs() {
+    let store = Arc::new(store::FaultyStore::default());
+    let fleet = Fleet::open(store.clone(), Options::default()).await.unwrap();
+    furnish(&fleet, 1, 4096, 10_000).await;
+    assert!(!fleet.pillar(&name("m0")).await.unwrap().unwrap().meta.stale);
+    store.be(store::Fault::Hangs);
+    let asked = tokio::time::Instant::now();
+    assert!(fleet.pillar(&name("m0")).await.unwrap().unwrap().meta.stale);
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?} on a clock that only waits move",
+        asked.elapsed()
+    );
+    store.be(store::Fault::None);
+}
+
 #[tokio::test]
 async fn while_the_store_is_away_reads_go_on_and_say_so() {
     let store = Flaky::new();

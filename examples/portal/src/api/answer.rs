@@ -49,5 +49,5 @@ pub(super) struct Stale(bool);
 
 /// Bring memory up to date before it is read.
 pub(super) async fn refresh(app: &App) -> Stale {
-    Stale(app.fleet.refresh().await.is_err())
+    Stale(app.fleet.refresh_soon().await.is_err())
 }
