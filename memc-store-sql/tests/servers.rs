@@ -495,7 +495,7 @@ async fn galera_is_refused() {
     assert_eq!(refusals(&*store).await, ["mariadb.wsrep_on"]);
     let refused =
         Fleet::open(store.clone(), fleet::Options::default()).await.expect_err("a fleet").to_string();
-    assert!(refused.contains(told) && refused.contains("accept"), "{refused}");
+    assert!(refused.contains(told), "{refused}");
     // Unless the loss is accepted.
     let options = fleet::Options { accept_risks: true, ..fleet::Options::default() };
     let fleet = Fleet::open(store, options).await.expect("a fleet");
