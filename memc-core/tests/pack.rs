@@ -310,3 +310,25 @@ fn what_is_wrong_with_a_file_has_a_line() {
     }
     assert_eq!(instances::parse(b"a 10 1 1 0\n5\nb 10 2 1 0\n5 \xff\n").unwrap_err().0, 4);
 }
+
+/// Sums of weights end at the largest number, which no bound may rest on.
+#[test]
+fn the_largest_number_is_no_scale() {
+    for unit in [1, 1 << 40] {
+        let problem = Problem::new(10 * unit, vec![5 * unit; 2]).unwrap();
+        let dual = Dual { scale: u64::MAX, by_size: vec![(5 * unit, u64::MAX)] };
+        let packing = Packing { bins: vec![vec![0], vec![1]], bound: 2, argument: Argument::Dual(dual) };
+        assert_eq!(verify(&problem, &packing), Err(Flaw::Weights));
+    }
+}
+
+/// A certificate of many sizes is refused, and does not use up the stack.
+#[test]
+fn weights_of_many_sizes_are_refused() {
+    let sizes: Vec<u64> = (1..=50_000).collect();
+    let all: u64 = sizes.iter().sum();
+    let problem = Problem::new(1 << 40, sizes.clone()).unwrap();
+    let dual = Dual { scale: all - 1, by_size: sizes.iter().map(|size| (*size, *size)).collect() };
+    let packing = Packing { bins: vec![(0..50_000).collect()], bound: 2, argument: Argument::Dual(dual) };
+    assert_eq!(verify(&problem, &packing), Err(Flaw::Weights));
+}

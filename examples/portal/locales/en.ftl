@@ -507,6 +507,11 @@ refusal-no-instance = There is no instance { $name }.
 refusal-name-taken = { $name } exists already. Take another name.
 refusal-name-releasing = { $name } is being released. Take another name, or wait until it is gone.
 refusal-address-taken = Host { $host } has the address { $address } already. Two hosts at one address would give two teams the same endpoint.
+refusal-address-cools-down =
+    { $n ->
+        [one] One port at { $address }, of host { $host }, must not be given to anybody yet: clients of another team may still use it. Wait until it has cooled down, or use another address.
+       *[other] { $n } ports at { $address }, of host { $host }, must not be given to anybody yet: clients of another team may still use them. Wait until they have cooled down, or use another address.
+    }
 refusal-cluster-in-use = Cluster { $name } still has hosts or caches. Release the caches and remove the hosts first.
 refusal-team-in-use = Team { $name } still has caches. Release them first, and wait until their instances have stopped.
 refusal-host-in-use = Host { $name } still has instances. Have them released first, and wait until they have stopped.

@@ -454,6 +454,7 @@ refusal-no-instance = 实例 { $name } 不存在。
 refusal-name-taken = { $name } 已存在，请换一个名称。
 refusal-name-releasing = { $name } 正在释放。请换一个名称，或等待释放完成。
 refusal-address-taken = 主机 { $host } 已使用地址 { $address }。两台主机共用一个地址会让两个团队得到相同的访问地址。
+refusal-address-cools-down = 地址 { $address }（主机 { $host }）上有 { $n } 个端口尚不能分配：其他团队的客户端可能仍在使用。请等待冷却期结束，或使用其他地址。
 refusal-cluster-in-use = 集群 { $name } 仍有主机或缓存。请先释放缓存并删除主机。
 refusal-team-in-use = 团队 { $name } 仍有缓存。请先释放，并等待其实例停止。
 refusal-host-in-use = 主机 { $name } 上仍有实例。请先释放，并等待它们停止。

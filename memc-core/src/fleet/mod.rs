@@ -210,7 +210,7 @@ impl Fleet {
 
     /// Judges cool-downs where nothing is committed: close enough, and the real decision asks the store's clock.
     fn now(&self, state: &State) -> Timestamp {
-        Timestamp::of_this_machine().max(state.head().at)
+        Timestamp::of_this_machine().max(state.head().at).max(state.index().clock())
     }
 
     /// What a command would come to now, by what is known here; nothing changes.

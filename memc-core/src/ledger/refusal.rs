@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{Facts, WhyNot};
-use crate::model::{CacheName, ClusterName, HostName, Mib, PlanId, TeamName};
+use crate::model::{CacheName, ClusterName, Counted, HostName, Mib, PlanId, TeamName};
 
 /// A kind of thing that a command names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -65,6 +65,20 @@ pub enum Refusal {
         address: IpAddr,
         /// The host that has it.
         host: HostName,
+    },
+    /// Ports at the address must not be issued yet, and are known by the host that has or had them.
+    #[error(
+        "{} at {address}, of host {host}, must not be given to anybody yet: clients of another team may still use them. Wait \
+         until they have cooled down, or use another address",
+        Counted(*.ports, "port")
+    )]
+    AddressCoolsDown {
+        /// The address.
+        address: IpAddr,
+        /// The host that has or had it.
+        host: HostName,
+        /// How many ports.
+        ports: usize,
     },
     /// Something depends on it.
     #[error("{object} {name} is in use by {by}: {todo}")]
@@ -189,6 +203,7 @@ impl Refusal {
             Refusal::NotFound { .. } => "not_found",
             Refusal::NameTaken { .. } => "name_taken",
             Refusal::AddressTaken { .. } => "address_taken",
+            Refusal::AddressCoolsDown { .. } => "address_cools_down",
             Refusal::InUse { .. } => "in_use",
             Refusal::NoRoom { .. } => "no_room",
             Refusal::QuotaExceeded { .. } => "quota_exceeded",

@@ -263,3 +263,33 @@ fn a_layout_is_what_the_cluster_has() {
     assert_eq!(layout.hosts[0].booked, layout.instances[0].booked);
     assert_eq!(layout.hosts[0].limit, mib(4096 - 410));
 }
+
+/// The old half of a move that was stopped counts where it is: it stays if its copy's host is lost.
+#[test]
+fn a_half_made_move_counts_on_its_old_rack() {
+    let mut world = World::new(Policy::default(), 2000);
+    world.ok(add_host("m1", 4096, Some("ra")));
+    world.ok(add_host("m2", 4096, Some("rb")));
+    world.ok(Command::Allocate {
+        team: name("shop"),
+        name: name("a"),
+        cluster: name("web"),
+        memory: mib(100),
+        instances: 2,
+        max_per_rack: Some(1),
+    });
+    world.run_all("a");
+    world.ok(add_host("m3", 4096, Some("rc")));
+    world.ok(add_host("m4", 4096, Some("ra")));
+    let start = |world: &World, from: &str, to: &str| {
+        let it = world.instances("a").into_iter().find(|it| world.host_of(it) == from).unwrap();
+        let (goal, steps) = (PlanGoal::MakeRoom, vec![step(world, &it, to)]);
+        Command::StartPlan { cluster: name("web"), goal, empties: BTreeSet::new(), steps }
+    };
+    let command = start(&world, "m1", "m3");
+    let Key::Plan { id: plan } = world.ok(command).receipt.subject else { panic!("no plan") };
+    world.ok(Command::BeginStep { plan, step: 0 });
+    world.ok(Command::StopPlan { plan, reason: name("later") });
+    let refused = world.refused(start(&world, "m2", "m4"));
+    assert!(refused.to_string().contains("as many of the cache as it may"), "{refused}");
+}

@@ -716,3 +716,108 @@ fn a_host_that_is_added_after_a_restore_waits_as_well() {
     let host = world.state.host_named(&name("m3")).unwrap().host.clone();
     assert!(world.state.waits(&host) && host.found_ports.is_empty());
 }
+
+/// A cache whose port cools down on `m1` at an address.
+fn cooling(world: &mut World) -> std::net::IpAddr {
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    world.run_all("a");
+    world.ok(release("a"));
+    let it = world.instances("a")[0].clone();
+    world.stopped(&it).unwrap();
+    world.state.host_named(&name("m1")).unwrap().host.address
+}
+
+/// What cools down does so at an address: clients with an old list would read another team's data.
+#[test]
+fn ports_that_cool_down_do_so_at_their_address() {
+    let moved = |host: &str, address: std::net::IpAddr| {
+        let patch = HostPatch { address: Some(address), ..HostPatch::default() };
+        Command::ChangeHost { name: name(host), patch }
+    };
+    let added = |host: &str, at: std::net::IpAddr| {
+        let Command::AddHost { mut spec, .. } = add_host(host, 1000, None) else { panic!("no host") };
+        spec.address = at;
+        Command::AddHost { name: name(host), spec }
+    };
+    // Away from the address, or another to that of a host that was removed, or lost and removed.
+    let mut world = World::new(plain(), 10_000);
+    let at = cooling(&mut world);
+    let elsewhere = "127.9.9.9".parse().unwrap();
+    assert_eq!(world.refused(moved("m1", elsewhere)).code(), "address_cools_down");
+    world.ok(Command::RemoveHost { name: name("m1") });
+    world.ok(add_host("m2", 1000, None));
+    let refused = world.refused(moved("m2", at));
+    assert_eq!(refused.code(), "address_cools_down");
+    assert!(refused.to_string().contains("1 port at "), "{refused}");
+    world.now += 24 * 60 * 60 * 1000;
+    world.ok(moved("m2", at));
+    let mut world = World::new(plain(), 10_000);
+    world.ok(add_host("m1", 1000, None));
+    world.ok(allocate("a", 10, 1));
+    let at = world.state.host_named(&name("m1")).unwrap().host.address;
+    world.ok(Command::LoseHost { name: name("m1"), reason: name("burnt") });
+    world.ok(Command::RemoveHost { name: name("m1") });
+    world.ok(add_host("m2", 1000, None));
+    assert_eq!(world.refused(moved("m2", at)).code(), "address_cools_down");
+    // By the name of one that was removed and the address of another.
+    let mut world = World::new(plain(), 10_000);
+    let at = cooling(&mut world);
+    world.ok(Command::CordonHost { name: name("m1") });
+    world.ok(add_host("m2", 1000, None));
+    world.ok(allocate("b", 10, 1));
+    world.run_all("b");
+    world.ok(release("b"));
+    let it = world.instances("b")[0].clone();
+    world.stopped(&it).unwrap();
+    for host in ["m1", "m2"] {
+        world.ok(Command::RemoveHost { name: name(host) });
+    }
+    assert_eq!(world.refused(added("m2", at)).code(), "address_cools_down");
+    world.ok(added("m1", at));
+}
+
+/// What is on a host already may stay as large as it is booked: moves are offered for what is short, and no more.
+#[test]
+fn moves_are_offered_for_what_is_short_only() {
+    for room in [1000, 400] {
+        let mut world = World::new(plain(), 100_000);
+        for host in ["m1", "m2"] {
+            world.ok(add_host(host, 1000, None));
+        }
+        world.ok(allocate("a", 500, 2));
+        world.run_all("a");
+        world.ok(resize("a", 100));
+        let on_m1 = world.instances("a").into_iter().find(|it| world.host_of(it) == "m1").unwrap();
+        world.seen_running(&on_m1, 100, true).unwrap();
+        world.ok(allocate("b", 900, 1));
+        world.ok(allocate("d", 450, 1));
+        let patch = HostPatch { memory: Some(mib(600)), ..HostPatch::default() };
+        world.ok(Command::ChangeHost { name: name("m2"), patch });
+        world.ok(add_host("m3", room, None));
+        let refusal = world.refused(resize("a", 300));
+        let offer = refusal.why().unwrap().moves.clone().expect("moves make room");
+        assert_eq!((offer.moves, offer.cold), (1, mib(100)), "m3 has {room}");
+    }
+}
+
+/// A turn's clock may be ahead of the one that a refusal is explained by.
+#[test]
+fn a_refusal_is_explained_by_the_clock_of_its_turn() {
+    let mut world = World::new(plain(), 100_000);
+    world.ok(add_host("m1", 1000, None));
+    let blocked_ports = Some([11212, 11213, 11214].map(port).into());
+    let patch = HostPatch { blocked_ports, ..HostPatch::default() };
+    world.ok(Command::ChangeHost { name: name("m1"), patch });
+    world.ok(allocate("a", 10, 1));
+    world.run_all("a");
+    world.ok(release("a"));
+    let it = world.instances("a")[0].clone();
+    world.stopped(&it).unwrap();
+    let turn = world.now + 24 * 60 * 60 * 1000;
+    world.state.pass(Timestamp::from_millis(turn));
+    world.now = turn - 1000;
+    let refusal = world.refused(allocate("b", 2000, 1));
+    assert_eq!(refusal.why().unwrap().alone, [Rule::Memory]);
+    assert_eq!(refusal.why().unwrap().largest, Some(mib(1000)));
+}

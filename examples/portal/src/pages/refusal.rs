@@ -35,6 +35,10 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
         Refusal::AddressTaken { address, host } => {
             text("refusal-address-taken").arg("address", address.to_string()).arg("host", host.as_str())
         }
+        Refusal::AddressCoolsDown { address, host, ports } => text("refusal-address-cools-down")
+            .arg("address", address.to_string())
+            .arg("host", host.as_str())
+            .arg("n", *ports as u64),
         Refusal::InUse { object, name, .. } => match object {
             Object::Cluster => text("refusal-cluster-in-use").arg("name", name),
             Object::Team => text("refusal-team-in-use").arg("name", name),
@@ -66,7 +70,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Text {
 pub(super) fn field_of(refusal: &Refusal) -> Option<&'static str> {
     match refusal {
         Refusal::NameTaken { .. } => Some("name"),
-        Refusal::AddressTaken { .. } => Some("address"),
+        Refusal::AddressTaken { .. } | Refusal::AddressCoolsDown { .. } => Some("address"),
         Refusal::OutOfRange { field: "address", .. } => Some("address"),
         Refusal::OutOfRange { field: "memory_mib", .. } => Some("memory_mib"),
         Refusal::OutOfRange { field: "instances", .. } => Some("instances"),

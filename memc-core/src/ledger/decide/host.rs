@@ -17,8 +17,13 @@ impl Draft<'_> {
         let cluster = self.cluster(&spec.cluster)?;
         // The same machine again, while ports of it must not be issued yet: it keeps its number, and they with it.
         let named = self.state.removed_hosts().find(|view| like(&view.host.name, name));
-        let returning =
-            named.or_else(|| self.state.removed_hosts().find(|view| view.host.address == address));
+        let was_there = self.state.removed_hosts().find(|view| view.host.address == address);
+        if let (Some(named), Some(other)) = (named, was_there.filter(|view| closed_ports(view, self.now) > 0))
+            && named.host.id != other.host.id
+        {
+            return Err(cools_down(other, self.now));
+        }
+        let returning = named.or(was_there);
         if let Some(view) = returning {
             self.cool_down_from_now(view, cluster);
         }
@@ -68,6 +73,14 @@ impl Draft<'_> {
         }
         if let Some(address) = patch.address {
             host.address = self.check_address(address, Some(host.id))?;
+        }
+        if host.address != view.host.address {
+            // What cools down does so at an address, and is known by its host.
+            let was_there = self.state.removed_hosts().filter(|view| view.host.address == host.address);
+            let closed = |view: &&HostView| closed_ports(view, self.now) > 0;
+            if let Some(view) = was_there.chain([view]).find(closed) {
+                return Err(cools_down(view, self.now));
+            }
         }
         if host.address != view.host.address || host.cluster != view.host.cluster {
             // Other ports, of which nobody has looked at any.
@@ -253,6 +266,11 @@ fn closed_ports(view: &HostView, now: Timestamp) -> usize {
         PortUse::Instance(..) => true,
     };
     view.ports.iter().filter(closed).count()
+}
+
+fn cools_down(view: &HostView, now: Timestamp) -> Refusal {
+    let Host { address, name, .. } = &view.host;
+    Refusal::AddressCoolsDown { address: *address, host: name.clone(), ports: closed_ports(view, now) }
 }
 
 fn like(one: &HostName, other: &HostName) -> bool {

@@ -218,8 +218,7 @@ impl<'a> Draft<'a> {
         if let Some(most) = cache.max_per_rack
             && rack(step.from) != Some(&view.host.rack)
         {
-            let of_rack =
-                |it: &&Instance| it.moved_to.is_none() && rack(before.host(it)) == Some(&view.host.rack);
+            let of_rack = |it: &&Instance| rack(before.host(it)) == Some(&view.host.rack);
             if others().filter(of_rack).count() >= usize::from(most) {
                 return Err(format!(
                     "the rack of host {} has as many of the cache as it may",

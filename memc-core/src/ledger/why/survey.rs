@@ -143,6 +143,7 @@ impl Survey {
     /// Copy a little more; answers whether it has ended. O(what a cache has), however many hosts there are; beyond
     /// that O(ports) of one host.
     pub fn read(&mut self, state: &State) -> bool {
+        self.now = self.now.max(state.index().clock());
         let Some(question) = Question::of(state, &self.order) else {
             return true;
         };

@@ -50,7 +50,8 @@ pub(super) fn dual(kinds: &Kinds, dual: &Dual) -> Option<u64> {
         total += u128::from(weight) * u128::from(count);
         items.push(Item { size: kinds.sizes[kind], weight, count: count.min(kinds.fits(kind)) });
     }
-    if dual.scale == 0 || !none_outweighs(kinds.capacity, items, dual.scale)? {
+    // Sums of weights end at the largest number.
+    if [0, u64::MAX].contains(&dual.scale) || !none_outweighs(kinds.capacity, items, dual.scale)? {
         return None;
     }
     u64::try_from(total.div_ceil(u128::from(dual.scale))).ok()

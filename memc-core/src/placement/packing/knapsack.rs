@@ -15,6 +15,8 @@ pub(super) struct Item {
 const FEW_CELLS: u128 = 1 << 21;
 /// Cells of a table after which there is no answer.
 const MOST_CELLS: u128 = 1 << 25;
+/// Items that are searched at most; what is packed here has no more than a thousand sizes.
+const DEEPEST: usize = 4096;
 /// Nodes of a tree search after which the table is tried.
 const MOST_NODES: u32 = 1 << 18;
 
@@ -36,7 +38,9 @@ pub(super) fn none_outweighs(capacity: u64, mut items: Vec<Item>, limit: u64) ->
         (u128::from(b.weight) * u128::from(a.size)).cmp(&(u128::from(a.weight) * u128::from(b.size)))
     });
     let mut tree = Tree { ceilings, unit, nodes: MOST_NODES };
-    match tree.search(&items, capacity, limit) {
+    // As deep as there are items.
+    let searched = if items.len() <= DEEPEST { tree.search(&items, capacity, limit) } else { None };
+    match searched {
         Some(answer) => Some(answer),
         None if cells <= MOST_CELLS => Some(table(capacity as usize, &items)[capacity as usize] <= limit),
         None => None,

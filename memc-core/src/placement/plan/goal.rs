@@ -260,13 +260,16 @@ impl Growth {
 
     /// The hosts of the growing instances, with what each is short of.
     fn short(&self, board: &Board<'_>) -> Vec<(u32, u64)> {
-        let mut hosts: Vec<u32> = self.wanted.iter().map(|(instance, _)| board.host_of(*instance)).collect();
+        // One that books as much already grows whatever else is on its host.
+        let grows = |(instance, wanted): &&(u32, u64)| *wanted > board.booking(*instance);
+        let mut hosts: Vec<u32> =
+            self.wanted.iter().filter(grows).map(|(instance, _)| board.host_of(*instance)).collect();
         hosts.sort_unstable();
         hosts.dedup();
         let short = |host: u32| {
             let mut booked = board.booked(host);
             for (instance, wanted) in
-                self.wanted.iter().filter(|(instance, _)| board.host_of(*instance) == host)
+                self.wanted.iter().filter(grows).filter(|(instance, _)| board.host_of(*instance) == host)
             {
                 booked = booked.saturating_sub(board.booking(*instance)).saturating_add(*wanted);
             }
@@ -285,7 +288,7 @@ impl Goal for Growth {
         }
         for (host, deficit) in short {
             let leaving = board.movable_on(host).map(|instance| {
-                (self.wanted(instance).unwrap_or_else(|| board.booking(instance)), board.memory(instance))
+                (self.wanted(instance).unwrap_or(0).max(board.booking(instance)), board.memory(instance))
             });
             match cover(deficit, leaving.collect()) {
                 Some(cold) => left = left.saturating_add(cold),

@@ -71,6 +71,9 @@ pub fn make_room(layout: &Layout, request: &Request, budget: Budget, work: u64) 
 
 /// Whether an instance could not book this much anywhere, even alone with what cannot be moved.
 fn too_large(board: &Board<'_>, instance: u32, wanted: u64) -> Option<Proof> {
+    if wanted <= board.booking(instance) {
+        return None;
+    }
     let fits = |host: u32| {
         let others = board.on(host).iter().filter(|other| !board.can_move(**other) && **other != instance);
         let fixed = others.map(|other| board.booking(*other)).fold(0, u64::saturating_add);
