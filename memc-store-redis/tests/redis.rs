@@ -195,6 +195,30 @@ async fn a_server_that_stops_flushing_stops_writes() {
     assert_eq!(fleet.status().findings.iter().filter(|it| it.severity == Severity::Refuse).count(), 0);
 }
 
+/// Nobody is let to it, not even to read; and what is wrong is said, within less than the minute between two looks.
+#[tokio::test]
+async fn a_server_that_comes_back_unsafe_is_soon_said_to_be() {
+    let server = Server::start();
+    let fleet = Fleet::open(Arc::new(open(&server.url()).await), Options::default()).await.unwrap();
+    server.call(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    let _ = server.try_call(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let unsafe_now =
+        || fleet.status().findings.iter().any(|it| it.message.contains("appendfsync is everysec"));
+    let until = async |said: &str, is: &dyn Fn() -> bool| {
+        for _ in 0..200 {
+            if is() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("not said within twenty seconds: {said}");
+    };
+    until("unsafe", &unsafe_now).await;
+    server.call(&["CONFIG", "SET", "appendfsync", "always"]);
+    until("safe", &|| !unsafe_now()).await;
+    fleet.refresh().await.unwrap();
+}
+
 /// Whoever comes back with other settings is not written to; what was accepted at first still is.
 #[tokio::test]
 async fn settings_are_looked_at_again_after_a_reconnect() {

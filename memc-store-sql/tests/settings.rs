@@ -10,7 +10,7 @@ use std::time::Duration;
 use fleet::{found, order};
 use memc_core::Fleet;
 use memc_core::fleet::{Options, SubmitError};
-use memc_core::ledger::{Command, HostPatch};
+use memc_core::ledger::{Command, HostPatch, Receipt};
 use memc_core::model::{HostName, Port, TeamName};
 use memc_store_sql::connect;
 use memc_test_servers::{MariaDb, Postgres, Server};
@@ -60,6 +60,31 @@ async fn a_command_that_is_too_long_for_the_server_is_told_why() {
     let findings = fleet.status().findings;
     assert!(findings.iter().any(|it| it.code == "ledger.too_long" && it.message.contains("524288")));
     assert!(findings.iter().all(|it| it.code != "ledger.conflict"), "{findings:?}");
+}
+
+/// Whoever is told that nothing was changed is told why the next time, and not only after the minute between two looks; and
+/// so it is when the server is safe again.
+#[tokio::test]
+async fn a_server_that_comes_back_unsafe_is_soon_said_to_be() {
+    let mut server = Postgres::start(&[]);
+    let store = connect(&server.url()).await.unwrap();
+    let fleet = Fleet::open(store, Options::default()).await.unwrap();
+    found(&fleet).await;
+    server.restart_with(&[("fsync", "off")]);
+    let create = || order(Command::CreateTeam { name: TeamName::new("late").unwrap() });
+    let until = async |said: &str, is: &dyn Fn(&Result<Receipt, SubmitError>) -> bool| {
+        for _ in 0..200 {
+            if is(&fleet.submit(create()).await) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("not said within twenty seconds: {said}");
+    };
+    until("unsafe", &|it| matches!(it, Err(SubmitError::Unsafe(why)) if why.contains("fsync is off"))).await;
+    assert!(fleet.status().findings.iter().any(|it| it.message.contains("fsync is off")));
+    server.restart_with(&[]);
+    until("safe", &|it| it.is_ok()).await;
 }
 
 /// No connection is opened anew, and no server restarted: only looking again finds it.

@@ -154,6 +154,7 @@ async fn commit_together(
                 };
             }
             Err(error @ (TurnError::Format(_) | TurnError::Store(_))) => {
+                shared.look.notify_one();
                 return all(batch, SubmitError::Unavailable(error.to_string()));
             }
         };

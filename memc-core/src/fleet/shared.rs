@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use tokio::sync::Notify;
+
 use super::OpenError;
 use crate::ledger::{Change, FORMAT, State};
 use crate::model::{Record, Revision};
@@ -22,6 +24,8 @@ pub(super) struct Shared {
     findings: Mutex<Vec<Finding>>,
     /// Why nothing may be written, if so.
     stopped: Mutex<Option<String>>,
+    /// That somebody should look at the store: a turn failed, perhaps because it is not safe any more.
+    pub(super) look: Arc<Notify>,
 }
 
 impl Shared {
@@ -33,6 +37,7 @@ impl Shared {
             stale: AtomicBool::new(false),
             findings: Mutex::new(findings),
             stopped: Mutex::new(None),
+            look: Arc::default(),
         }
     }
 

@@ -1,15 +1,26 @@
 //! Looking now and then whether the store's server can still be trusted with what it acknowledges.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::shared::Shared;
 use crate::store::{Finding, Severity};
 
-/// Ends with the fleet.
+/// How often it is looked at while something is wrong with it: what is wrong, and that it is over, is to be said soon.
+const WHILE_WRONG: Duration = Duration::from_secs(5);
+/// The least between two looks, however often somebody asks for one.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Every now and then, and after a turn that failed. Ends with the fleet.
 pub(super) async fn run(shared: Weak<Shared>, every: Duration, accept_risks: bool) {
+    let Some(asked) = shared.upgrade().map(|shared| Arc::clone(&shared.look)) else {
+        return;
+    };
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(every.min(AT_LEAST)).await;
+        let wrong = shared.upgrade().is_some_and(|shared| shared.is_stale() || shared.stopped().is_some());
+        let wait = if wrong { every.min(WHILE_WRONG) } else { every };
+        let _ = tokio::time::timeout(wait.saturating_sub(AT_LEAST), asked.notified()).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
