@@ -598,36 +598,8 @@ fn decisions(sizes: &[usize]) {
                 figures.p99,
                 1e9 / figures.mean
             );
-            if count == 1 {
-                last_resort(&mut world);
-            }
         }
     }
-}
-
-/// One instance that no host has room for without what it keeps for growing: the next larger than any that has.
-fn last_resort(world: &mut World) {
-    let now = Timestamp::from_millis(world.now);
-    let fits = |need: u64| world.state.index().with_room(CLUSTER, mib(need), now).next().is_some();
-    let (mut most, mut none) = (0, host_memory(0).get().max(1 << 20));
-    while none - most > 1 {
-        let between = most.midpoint(none);
-        if fits(between) { most = between } else { none = between }
-    }
-    let mut order = world.order(1);
-    if let Command::Allocate { memory, .. } = &mut order.command {
-        *memory = mib(none);
-    }
-    let mut took: Vec<f64> = Vec::new();
-    let mut placed = false;
-    for _ in 0..31 {
-        let since = Instant::now();
-        placed = black_box(decide(&world.state, &order, now)).is_ok();
-        took.push(since.elapsed().as_secs_f64() * 1e3);
-    }
-    took.sort_by(f64::total_cmp);
-    let how = if placed { "placed" } else { "refused" };
-    eprintln!("one of {none} MiB, which takes the last resort, {how}: {:.2} ms", took[took.len() / 2]);
 }
 
 // ---- memory ----
