@@ -67,9 +67,13 @@ pub(crate) fn server(url: &str) -> Result<MySql, ConnectError> {
     parameters(url, &PARAMETERS, told)?;
     let unusable = |why| ConnectError::Url(why);
     let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
-    let address = MySqlConnectOptions::from_str(&with_host(&format!("mysql:{rest}"), "localhost"))
-        .map_err(|_| unusable("it cannot be read: write mysql://user:password@host:port/database, with %40 for an @ in the password, \
-             and the like for any of :/?#%"))?;
+    let address =
+        MySqlConnectOptions::from_str(&with_host(&format!("mysql:{rest}"), "localhost")).map_err(|_| {
+            unusable(
+                "it cannot be read: write mysql://user:password@host:port/database, \
+             with %40 for an @ in the password, and the like for any of :/?#%",
+            )
+        })?;
     if address.get_database().is_none() {
         return Err(unusable("it names no database: write mysql://user:password@host:port/database"));
     }

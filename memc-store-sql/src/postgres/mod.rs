@@ -76,8 +76,10 @@ pub(crate) fn server(url: &str) -> Result<Postgres, ConnectError> {
     // Where a server of this machine usually has its socket, or localhost.
     let usual = PgConnectOptions::new_without_pgpass();
     let address = PgConnectOptions::from_str(&with_host(url, usual.get_host())).map_err(|_| {
-        ConnectError::Url("it cannot be read: write postgres://user:password@host:port/database, with %40 for an @ in the password, \
-             and the like for any of :/?#%")
+        ConnectError::Url(
+            "it cannot be read: write postgres://user:password@host:port/database, \
+             with %40 for an @ in the password, and the like for any of :/?#%",
+        )
     })?;
     let host = without_brackets(address.get_host()).to_owned();
     let address = address.host(&host);
